@@ -1,0 +1,42 @@
+# Each command sets up .venv by itself; all that a machine needs is Python >= 3.11 and make.
+PYTHON ?= python3
+PRESET ?= quick
+VENV := .venv
+RUN := $(VENV)/bin/python
+
+.PHONY: help demo test run lab bench clean
+
+help:
+	@echo "make demo                          make the demo competition, run every notebook on it, print the CV/LB table"
+	@echo "make run DATA=folder PRESET=quick  the same notebooks on a competition's folder (presets: demo, quick, full)"
+	@echo "make lab                           open the notebooks in Jupyter"
+	@echo "make test                          ruff and pytest"
+	@echo "make bench                         the kit's speed beside the source's way"
+
+$(VENV)/installed: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "the kit needs Python 3.11 or newer, and $(PYTHON) is older: try  make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+demo: $(VENV)/installed
+	$(RUN) -m kit demo
+
+run: $(VENV)/installed
+	@test -n "$(DATA)" || { echo "say which folder: make run DATA=path/to/competition"; exit 1; }
+	$(RUN) -m kit run --data "$(DATA)" --preset "$(PRESET)"
+
+lab: $(VENV)/installed
+	PYTHONPATH="$(CURDIR)" $(RUN) -m jupyterlab notebooks
+
+test: $(VENV)/installed
+	$(RUN) -m ruff check
+	$(RUN) -m ruff format --check
+	$(RUN) -m pytest
+
+bench: $(VENV)/installed
+	$(RUN) -m kit bench
+
+clean:
+	rm -rf runs cache data/voices .pytest_cache .ruff_cache

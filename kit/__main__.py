@@ -1,0 +1,151 @@
+"""The command line: python -m kit demo | run | train | check | score | bench."""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from kit import notebooks
+from kit.data.competition import open_competition
+from kit.data.demo import make_voices
+from kit.results.compare import cv_table, load_run
+from kit.results.ledger import LEDGER, ledger_table, read_ledger, to_markdown
+from kit.results.record import record
+from kit.results.submission import check_submission, score_submission
+from kit.training.config import Config
+from kit.training.crossval import crossval
+from kit.training.fit import DivergedError
+from kit.training.presets import PRESETS
+
+ROOT = Path(__file__).parents[1]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; 0 where it worked, 1 with one clear line where it did not."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except (ValueError, OSError, DivergedError, notebooks.NotebookError) as error:
+        if options.traceback:
+            raise
+        print(f"kit {options.command}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def demo(options) -> None:
+    run_notebooks(make_voices(options.data), "demo", options)
+
+
+def run(options) -> None:
+    run_notebooks(open_competition(options.data).folder, options.preset, options)
+
+
+def run_notebooks(data: Path, preset: str, options) -> None:
+    out = Path("runs") / f"{data.name}-{preset}" / "notebooks"
+    values = {"data": str(data), "preset": preset, "seed": options.seed}
+    notebooks.run_notebooks(notebooks.numbered(options.only), values, out, in_place=options.in_place)
+    _print_ledger(data.name)
+    print(f"\nThe notebooks as they ran: {out}/")
+
+
+def train(options) -> None:
+    config, competition = Config.load(options.config), open_competition(options.data)
+    folder = options.out / f"{config.name}-s{config.seed}"
+    if folder.exists() and not options.resume:
+        raise ValueError(f"{folder}: exists; --resume goes on with it, another name or --out starts anew")
+    folders = crossval([config], competition, options.out, folds=options.folds, cache=options.cache)
+    print(cv_table([load_run(folder) for folder in folders]).to_string(index=False))
+    for folder in folders:
+        row = record(folder, competition, options.submissions)
+        print(f"submission: {row['file']}")
+
+
+def check(options) -> None:
+    competition = open_competition(options.data)
+    check_submission(options.file, competition)
+    print(f"{options.file}: accepted, {len(competition.test)} rows")
+
+
+def score(options) -> None:
+    competition = open_competition(options.data)
+    found = score_submission(options.file, competition)
+    for part in ("public", "private"):
+        print(f"{part:8} {competition.metric} {found[part]:.5f}  ({found[f'{part}_rows']} rows)")
+
+
+def bench(options) -> None:
+    command = [sys.executable, "-m", "pytest", str(ROOT / "tests/bench"), "-p", "no:cacheprovider"]
+    found = subprocess.run([*command, "-o", "python_files=bench_*.py", "-o", "addopts=--import-mode=importlib", "-s"])
+    if found.returncode:
+        raise ValueError("a benchmark failed; its traceback is above")
+
+
+def _print_ledger(competition: str) -> None:
+    rows = read_ledger(LEDGER)
+    rows = rows[rows["competition"] == competition]
+    print(f"\nCV and leaderboard, {competition}\n")
+    print(to_markdown(ledger_table(rows)))
+    print("\nSubmissions:")
+    for file in rows["file"]:
+        print(f"  {file}")
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(","))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m kit", description="The audio competition kit, without a notebook.")
+    parser.add_argument("--traceback", action="store_true", help="on an error, show where in the code it came from")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, function, help: str) -> argparse.ArgumentParser:
+        found = commands.add_parser(name, help=help, description=help)
+        found.set_defaults(run=function)
+        return found
+
+    def with_notebooks(found: argparse.ArgumentParser) -> None:
+        found.add_argument("--only", type=lambda text: text.split(","), default=(), metavar="02,03",
+                           help="numbers of the notebooks to run; all by default")  # fmt: skip
+        found.add_argument("--seed", type=int, default=0, help="seed of folds and training (0)")
+        found.add_argument("--in-place", action="store_true",
+                           help="write the executed notebooks, normalised, over those in notebooks/")  # fmt: skip
+
+    found = command("demo", demo, "Make the demo competition and run the notebooks on it, top to bottom.")
+    found.add_argument("--data", type=Path, default=Path("data/voices"), help="where the demo goes (data/voices)")
+    with_notebooks(found)
+
+    found = command("run", run, "Run the notebooks, top to bottom, on a competition's folder.")
+    found.add_argument("--data", type=Path, required=True, help="the competition's folder, as Kaggle gives it")
+    found.add_argument("--preset", choices=list(PRESETS), default="quick", help="how long to train (quick)")
+    with_notebooks(found)
+
+    found = command("train", train, "Train one experiment over its folds, and write its submission.")
+    found.add_argument(
+        "config", type=Path, help="a JSON file of config fields; python -m kit train --fields lists them"
+    )
+    found.add_argument("--data", type=Path, required=True, help="the competition's folder")
+    found.add_argument("--out", type=Path, default=Path("runs"), help="where run folders go (runs)")
+    found.add_argument("--cache", type=Path, default=Path("cache"), help="where packed features go (cache)")
+    found.add_argument("--submissions", type=Path, default=Path("submissions"), help="CSVs and ledger (submissions)")
+    found.add_argument("--folds", type=_numbers, metavar="0,1", help="folds to train; all by default")
+    found.add_argument("--resume", action="store_true", help="go on with a run that was cut short")
+
+    for name, function, help in (
+        ("check", check, "Check a submission CSV against the competition's folder."),
+        ("score", score, "Score a submission CSV against the folder's solution.csv."),
+    ):
+        found = command(name, function, help)
+        found.add_argument("file", type=Path, help="the submission CSV")
+        found.add_argument("--data", type=Path, required=True, help="the competition's folder")
+
+    command("bench", bench, "Measure the kit's speed beside the source's way, and print the ratios.")
+    return parser
+
+
+if __name__ == "__main__":
+    pd.set_option("display.width", 160)
+    sys.exit(main())

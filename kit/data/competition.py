@@ -1,0 +1,66 @@
+"""Open a competition's folder as tables, whatever its layout."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from kit.data import hw4, table
+from kit.data.listing import CompetitionError, Listing
+
+# A folder's layout is told by a file that only this layout has. RFCX (train_tp.csv) gets its line here.
+LAYOUTS = {"hw4": (hw4.MARKER, hw4.read_hw4), "table": (table.MARKER, table.read_table)}
+
+
+@dataclass(frozen=True)
+class Competition:
+    """A competition's data as tables; paths are relative to `folder`.
+
+    train has columns id, path, label, where and, if known, frames, group, audio; test has the same without label
+    and group. `id` is what the submission's id column holds, `where` the table's file and row, for messages.
+    """
+
+    folder: Path
+    layout: str
+    features: str  # what the files hold: "mel" (frames, n_mels) tensors, or "wave" audio
+    n_mels: int | None  # of the files, where they hold log-mels
+    train: pd.DataFrame
+    test: pd.DataFrame
+    classes: tuple[str, ...]  # a class's place is its number
+    id_column: str
+    label_columns: tuple[str, ...]
+    cluster: str | None  # the column of rows that are not independent: what a bootstrap resamples
+    task: str = "single"
+    metric: str = "accuracy"
+    notes: tuple[str, ...] = ()  # oddities that are no errors
+    listing: Listing = field(repr=False, compare=False, default=None)
+
+    def solution(self) -> pd.DataFrame | None:
+        """Columns id, label, usage ("Public" or "Private"), where a `solution.csv` lies in the folder."""
+        path = self.folder / "solution.csv"
+        if not path.exists():
+            return None
+        wanted = [self.id_column, *self.label_columns, "Usage"]
+        found = table.read_csv(path)
+        if list(found.columns) != wanted:
+            raise CompetitionError(f"{path}: line 1: must be {','.join(wanted)}, got {','.join(found.columns)}")
+        found.columns = ["id", "label", "usage"]
+        for number in found.index[~found["usage"].isin(["Public", "Private"])]:
+            raise CompetitionError(
+                f"{path}: line {number + 2}: Usage must be Public or Private, got {found.at[number, 'usage']!r}"
+            )
+        return found
+
+
+def open_competition(folder: str | Path) -> Competition:
+    """The competition in a folder of HW4's layout or of a plain table.
+
+    Raises CompetitionError naming each missing, duplicate, empty or misplaced item with its file and row; what is
+    inside the feature and audio files is checked when they are packed.
+    """
+    listing = Listing(folder)
+    for marker, read in LAYOUTS.values():
+        if marker in listing:
+            return Competition(folder=listing.folder, listing=listing, **read(listing))
+    markers = ", ".join(f"{name} has {marker}" for name, (marker, _) in LAYOUTS.items())
+    raise CompetitionError(f"{listing.folder}: no layout that is known here ({markers})")

@@ -1,0 +1,200 @@
+"""Whole batches of crops from the packed store, on the device: gather, pad, mask, SpecAugment."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from kit.data.audio import LogMel
+from kit.data.augment import SpecAugment, mean_frame
+from kit.data.store import INT16, Store
+
+RESIDENT_SHARE = 0.5  # of the free device memory that a store may take
+
+
+class Batch(NamedTuple):
+    mel: Tensor  # (B, T, F)
+    mask: Tensor | None  # (B, T) True = valid frame; None where every frame is
+    target: Tensor  # (B,) class numbers, -1 where unknown
+    row: Tensor  # (B,) rows of the store's index, on the CPU
+
+
+def generator_for(*key: int) -> torch.Generator:
+    """A CPU generator that is a function of the key, such as (seed, epoch, step)."""
+    state = np.random.SeedSequence(key).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(state >> np.uint64(1)))
+
+
+class SpectrogramDataset(Dataset):
+    """Utterances of a store, served by the batch.
+
+    train=True: one random crop of `segment_frames` an utterance, drawn from (seed, epoch, the batch's first row), and
+    SpecAugment. train=False: whole utterances, padded to the longest of the batch, or with `crops` that many crops
+    spaced evenly, an utterance's crops side by side. Shorter utterances are padded with their own mean and masked.
+    `wave_augment(wave, seed) -> wave` sees each training wave, (N,) float32, of a store of waves.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        rows: Sequence[int],
+        segment_frames: int,
+        *,
+        train: bool,
+        seed: int = 0,
+        augment: SpecAugment | None = None,
+        wave_augment: Callable[[np.ndarray, int], np.ndarray] | None = None,
+        crops: int = 0,
+        device: str | torch.device = "cpu",
+    ):
+        if segment_frames < 1:
+            raise ValueError(f"segment_frames must be at least 1, got {segment_frames}")
+        if crops < 0 or (train and crops):
+            raise ValueError(f"crops must be at least 0, and 0 in training, got {crops}")
+        if wave_augment and store.kind != "wave":
+            raise ValueError('wave_augment needs a store of kind "wave", got "mel"')
+        self.store, self.segment_frames, self.train, self.seed, self.crops = store, segment_frames, train, seed, crops
+        self.augment, self.wave_augment, self.device = augment, wave_augment, torch.device(device)
+        self.rows = torch.as_tensor(np.asarray(rows), dtype=torch.int64)
+        self.start = torch.from_numpy(store.index["start"].to_numpy(np.int64, copy=True))
+        self.size = torch.from_numpy(store.index["frames"].to_numpy(np.int64, copy=True))  # frames, or samples
+        self.target = torch.from_numpy(store.index["target"].to_numpy(np.int64, copy=True))
+        self.features = _resident(store.features, self.device)
+        self.to_mel = LogMel(store.mel).to(self.device) if store.kind == "wave" else None
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Batch:
+        return self.__getitems__([index])
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        row = self.rows[torch.as_tensor(indices)]
+        generator = generator_for(self.seed, self.epoch, int(row[0])) if self.train else None
+        start, length = self._crop(row, generator)  # (B,) each
+        row = row.repeat_interleave(len(start) // len(row))
+        mel, mask, frames = self._gather(start, length, row)
+        if self.train and self.augment:
+            plan = self.augment.draw(frames, mel.shape[2], generator).to(self.device)
+            mel = self.augment.apply(mel, plan, mask)
+        return Batch(mel, mask, self.target[row].to(self.device, non_blocking=True), row)
+
+    @property
+    def segment(self) -> int:
+        """The crop's length in the store's unit: frames, or the samples that give as many frames."""
+        if self.to_mel is None:
+            return self.segment_frames
+        mel = self.store.mel
+        return (self.segment_frames - 1) * mel.hop_samples + mel.window_samples
+
+    def _crop(self, row: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+        start, size = self.start[row], self.size[row]
+        length = size.clamp(max=self.segment)
+        if self.train:
+            where = torch.rand(len(row), generator=generator)
+            return start + (where * (size - length + 1)).long(), length
+        if not self.crops:
+            return start, size
+        share = torch.linspace(0, 1, self.crops) if self.crops > 1 else torch.tensor([0.5])
+        spread = (share * (size - length)[:, None]).round().long()  # (B, crops)
+        return (start[:, None] + spread).flatten(), length.repeat_interleave(self.crops)
+
+    def _gather(self, start: Tensor, length: Tensor, row: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Padded features (B, T, F), their mask, and each item's valid frames (B,)."""
+        whole_length = int(length.max()) if not self.train and not self.crops else self.segment
+        step = torch.arange(whole_length)
+        place = start[:, None] + torch.minimum(step, length[:, None] - 1)  # (B, L), the last row repeated
+        flat = place.flatten().to(self.features.device, non_blocking=True)
+        picked = self.features.index_select(0, flat).to(self.device, non_blocking=True)
+        picked = picked.view(*place.shape, -1).float()  # (B, L, F) or (B, L, 1)
+        full = int(length.min()) == whole_length
+        if self.to_mel:
+            return self._waves_to_mel(picked[..., 0] / INT16, length, full, row)
+        if full:
+            return picked, None, length
+        mask = (step < length[:, None]).to(self.device, non_blocking=True)
+        return torch.where(mask[:, :, None], picked, mean_frame(picked, mask)), mask, length
+
+    def _waves_to_mel(self, wave: Tensor, length: Tensor, full: bool, row: Tensor):
+        if self.wave_augment and self.train:
+            seeds = [np.random.SeedSequence((self.seed, self.epoch, int(r))).generate_state(1)[0] for r in row]
+            items = zip(wave.cpu().numpy(), seeds, strict=True)
+            changed = np.stack([self.wave_augment(item, int(seed)) for item, seed in items])
+            wave = torch.from_numpy(changed).to(self.device)
+        spec = self.store.mel
+        mel = self.to_mel(wave)  # (B, T, F)
+        frames = 1 + (length - spec.window_samples) // spec.hop_samples
+        if full:
+            return mel, None, frames
+        mask = (torch.arange(mel.shape[1]) < frames[:, None]).to(self.device, non_blocking=True)
+        return torch.where(mask[:, :, None], mel, mean_frame(mel, mask)), mask, frames
+
+
+def _resident(features: Tensor, device: torch.device) -> Tensor:
+    """The store on the device where it fits there, else mapped from disk."""
+    if device.type != "cuda":
+        return features
+    free, _ = torch.cuda.mem_get_info(device)
+    return features.to(device) if features.numel() * features.element_size() < RESIDENT_SHARE * free else features
+
+
+class EpochBatches(Sampler):
+    """Batches of indices: endless shuffled passes over n items, cut into epochs of `steps` (0: one pass an epoch).
+
+    A pass is a permutation drawn from (seed, pass); each process takes every `world`-th index of a batch, so that all
+    of them together see each item once a pass. A last batch too small to share joins the one before it.
+    """
+
+    def __init__(self, n: int, batch_size: int, *, seed: int = 0, steps: int = 0, rank: int = 0, world: int = 1):
+        if not batch_size >= 1 or batch_size < world:
+            raise ValueError(f"batch_size must be at least 1 and the number of processes ({world}), got {batch_size}")
+        if n < world:
+            raise ValueError(f"there must be at least one item for each of {world} processes, got {n}")
+        self.n, self.batch_size, self.seed, self.rank, self.world = n, batch_size, seed, rank, world
+        short = n % batch_size
+        # A batch of one item has no variance for batch norm, and one smaller than `world` leaves a process idle.
+        joins = n > batch_size and 0 < short < max(2, world)
+        self.passes = max(1, n // batch_size if joins or not short else n // batch_size + 1)
+        self.steps = steps or self.passes
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order, drawn = None, -1
+        for batch in range(self.epoch * self.steps, (self.epoch + 1) * self.steps):
+            number, place = divmod(batch, self.passes)
+            if number != drawn:
+                order, drawn = torch.randperm(self.n, generator=generator_for(self.seed, number)).tolist(), number
+            end = self.n if place == self.passes - 1 else (place + 1) * self.batch_size
+            yield order[place * self.batch_size : end][self.rank :: self.world]
+
+
+def length_batches(sizes: Sequence[int], most: int) -> list[list[int]]:
+    """Indices in batches of like length, the longest first, each padded to at most `most` in all (or one item)."""
+    batches: list[list[int]] = []
+    for index in np.argsort(-np.asarray(sizes), kind="stable").tolist():
+        if not batches or (len(batches[-1]) + 1) * sizes[batches[-1][0]] > most:
+            batches.append([])
+        batches[-1].append(index)
+    return batches
+
+
+def batch_loader(dataset: SpectrogramDataset, batches, workers: int = 0) -> DataLoader:
+    """A plain DataLoader that hands on what `__getitems__` serves."""
+    return DataLoader(dataset, batch_sampler=batches, num_workers=workers, collate_fn=_as_served)
+
+
+def _as_served(batch: Batch) -> Batch:
+    return batch

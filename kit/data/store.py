@@ -1,0 +1,203 @@
+"""The packed store: a competition's features in one memory-mapped array, with offsets and labels.
+
+    <cache>/<key>/features.bin    (total frames, width) rows, end to end
+                  index.parquet   one row an utterance: id, split, label, target, group, start, frames
+                  store.json      width, dtype, kind, parameters
+
+The key is a hash of the tables, of every file's name, size and time of change, and of the parameters, so that a store
+can't outlive its data. It is written beside and renamed: a kill leaves the whole of it or nothing.
+"""
+
+import hashlib
+import json
+import os
+import pickle
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from tqdm.std import tqdm
+
+from kit.data.audio import LogMel, MelSpec, load_wave
+from kit.data.competition import Competition
+from kit.data.listing import Problems
+
+VERSION = 1
+INT16 = 32767.0
+
+
+@dataclass(frozen=True)
+class Store:
+    """An opened store. `features` (total, width) is mapped from disk, and never copied as a whole."""
+
+    folder: Path
+    features: Tensor  # float (total frames, F) log-mels, or int16 (total samples, 1) waves
+    index: pd.DataFrame
+    kind: str  # "mel" or "wave"
+    classes: tuple[str, ...]
+    mel: MelSpec | None  # how log-mels are, or will be, made from waves; None where the files held log-mels
+
+    @property
+    def n_mels(self) -> int:
+        return self.features.shape[1] if self.kind == "mel" else self.mel.n_mels
+
+    def rows(self, split: str) -> np.ndarray:
+        """Row numbers of the index that belong to "train" or "test"."""
+        return np.flatnonzero(self.index["split"] == split)
+
+
+def pack(
+    competition: Competition,
+    cache: str | Path = "cache",
+    mel: MelSpec | None = None,
+    kind: str = "mel",
+    progress: bool = True,
+) -> Store:
+    """The competition's store, packed now or opened where it was packed before.
+
+    kind "mel" holds log-mels (computed by `mel` where the files are audio), "wave" the audio itself.
+    Raises CompetitionError naming each file that can't be read, is misshaped, or holds NaN or inf.
+    """
+    if kind not in ("mel", "wave"):
+        raise ValueError(f'kind must be "mel" or "wave", got {kind!r}')
+    if kind == "wave" and "audio" not in competition.train:
+        raise ValueError(f'kind "wave" needs audio files, and {competition.folder} holds log-mels alone')
+    mel = (mel or MelSpec()) if competition.features == "wave" or kind == "wave" else None
+    table = _table(competition)
+    folder = Path(cache) / _key(competition, table, mel, kind)
+    if not (folder / "store.json").exists():
+        _pack(competition, table, mel, kind, folder, progress)
+    return open_store(folder)
+
+
+def open_store(folder: str | Path) -> Store:
+    """A store that lies on disk; its pages are read when they are touched. Raises ValueError where it is broken."""
+    folder = Path(folder)
+    header = json.loads((folder / "store.json").read_text())
+    shape = (header["total"], header["width"])
+    expected = int(np.prod(shape)) * np.dtype(header["dtype"]).itemsize
+    size = (folder / "features.bin").stat().st_size
+    if size != expected:
+        raise ValueError(f"{folder}/features.bin: must have {expected} bytes, has {size}; delete the folder")
+    # Mode "c" (copy on write) gives PyTorch the writable array that it asks for and leaves the file alone.
+    mapped = np.memmap(folder / "features.bin", dtype=header["dtype"], mode="c", shape=shape)
+    index = pd.read_parquet(folder / "index.parquet")
+    mel = MelSpec(**header["mel"]) if header["mel"] else None
+    return Store(folder, torch.from_numpy(mapped), index, header["kind"], tuple(header["classes"]), mel)
+
+
+def _table(competition: Competition) -> pd.DataFrame:
+    table = pd.concat(
+        [competition.train.assign(split="train"), competition.test.assign(split="test")], ignore_index=True
+    )
+    numbers = {name: number for number, name in enumerate(competition.classes)}
+    table["target"] = table["label"].map(numbers).fillna(-1).astype("int64")
+    return table
+
+
+def _key(competition: Competition, table: pd.DataFrame, mel: MelSpec | None, kind: str) -> str:
+    names = table["audio"] if kind == "wave" else table["path"]
+    files = [(path, *asdict(competition.listing.entries[path]).values()) for path in map(os.path.normpath, names)]
+    rows = table[[name for name in ("id", "label", "group", "split") if name in table]].astype(str).to_numpy().tolist()
+    facts = [VERSION, kind, competition.classes, asdict(mel) if mel else None, files, rows]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+
+
+def _pack(competition, table, mel, kind, folder: Path, progress: bool) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=f"{folder.name}-", suffix=".part", dir=folder.parent))
+    try:
+        _write(competition, table, mel, kind, beside, progress)
+        try:
+            beside.rename(folder)
+        except OSError:  # another process packed the same data meanwhile: its store is as good as ours
+            if not (folder / "store.json").exists():
+                raise
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _write(competition, table, mel, kind, folder: Path, progress: bool) -> None:
+    problems, lengths, item = Problems(competition.folder), [], None
+    with (folder / "features.bin").open("wb") as file:
+        read = tqdm(_read(competition, table, mel, kind), "packing", len(table), disable=not progress, unit="file")
+        for row, item in zip(table.itertuples(), read, strict=True):
+            if isinstance(item, str):
+                problems.add(f"{row.where} ({row.path})", item)
+                continue
+            lengths.append(len(item))
+            item.tofile(file)
+        problems.raise_if_any()
+        file.flush()
+        os.fsync(file.fileno())
+    table["frames"] = lengths
+    table["start"] = np.cumsum([0, *lengths[:-1]])
+    kept = ["id", "split", "label", "target", "group", "start", "frames"]
+    table[[name for name in kept if name in table]].to_parquet(folder / "index.parquet")
+    header = {
+        "kind": kind,
+        "classes": competition.classes,
+        "mel": asdict(mel) if mel else None,
+        "total": int(sum(lengths)),
+        "width": item.shape[1],
+        "dtype": str(item.dtype),
+    }
+    (folder / "store.json").write_text(json.dumps(header, indent=1))
+
+
+def _read(competition, table, mel, kind) -> Iterator[np.ndarray | str]:
+    """Each row's (frames, width) array in order, or the rule that its file breaks."""
+    if kind == "wave":
+        jobs = (joblib.delayed(_wave)(competition.folder / path, mel) for path in table["audio"])
+    elif competition.features == "wave":
+        to_mel = LogMel(mel)
+        jobs = (joblib.delayed(_wave_mel)(competition.folder / path, mel, to_mel) for path in table["path"])
+    else:
+        dtype = _mel_dtype(competition.folder / table["path"].iloc[0])
+        rows = zip(table["path"], table["frames"], strict=True)
+        width = competition.n_mels
+        jobs = (joblib.delayed(_tensor)(competition.folder / path, (int(n), width), dtype) for path, n in rows)
+    return joblib.Parallel(n_jobs=-1, prefer="threads", return_as="generator")(jobs)
+
+
+def _mel_dtype(path: Path) -> str:
+    """The files' own precision: half where they hold half, single otherwise."""
+    try:
+        return "float16" if torch.load(path, weights_only=True).dtype == torch.float16 else "float32"
+    except Exception:  # whatever is wrong with the first file, reading it as a row names it
+        return "float32"
+
+
+def _tensor(path: Path, shape: tuple[int, int], dtype: str) -> np.ndarray | str:
+    try:
+        mel = torch.load(path, weights_only=True, map_location="cpu")
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        return f"not a tensor file that can be read safely ({type(error).__name__})"
+    if not isinstance(mel, Tensor) or not mel.is_floating_point() or mel.layout != torch.strided:
+        return f"must hold a floating-point tensor, got {getattr(mel, 'dtype', type(mel).__name__)}"
+    if tuple(mel.shape) != shape:
+        return f"must have shape {shape} (mel_len, n_mels), got {tuple(mel.shape)}"
+    return mel.numpy().astype(dtype, copy=False) if mel.isfinite().all() else "holds NaN or inf"
+
+
+def _wave(path: Path, mel: MelSpec) -> np.ndarray | str:
+    try:
+        wave = load_wave(path, mel.sample_rate_hz)  # (N,)
+    except ValueError as error:
+        return str(error)
+    return (wave.clamp(-1, 1) * INT16).round().to(torch.int16).numpy()[:, None]
+
+
+def _wave_mel(path: Path, mel: MelSpec, to_mel: LogMel) -> np.ndarray | str:
+    try:
+        # Half precision: its steps at these values are under 0.016, or 0.07 dB.
+        return to_mel(load_wave(path, mel.sample_rate_hz)[None])[0].half().numpy()  # (T, F)
+    except ValueError as error:
+        return str(error)

@@ -1,0 +1,1 @@
+"""Networks over log-mels: stem, layers, final map, pooling, head."""

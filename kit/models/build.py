@@ -1,0 +1,145 @@
+"""A config becomes a Net: named stages, between which a training step may mix, then pooling and head."""
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from kit.models.conformer import ConformerLayer
+from kit.models.heads import AMSoftmaxHead, CosineHead, LinearHead
+from kit.models.pooling import POOLINGS
+from kit.models.stem import FrameStem
+from kit.models.timm_stages import create_net, embed_by_length, timm_stages
+from kit.models.transformer import TransformerLayer, hidden_layer
+
+
+class FinalFrames(nn.Module):
+    """The final map of a backbone of frames (B, T, D), with 0 in padded frames."""
+
+    def forward(self, h: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        return h if mask is None else h.masked_fill(~mask.unsqueeze(-1), 0.0), mask
+
+
+class Net(nn.Module):
+    """mel (B, T, F) through the stages to frames, pooled to z (B, D), to logits (B, C).
+
+    stages: name to module, each (h, mask) -> (h, mask), the last giving frames (B, T, D).
+    hidden: what lies between pooling and z.
+    one_length: in eval, padded clips are embedded by groups of one length, for nets that cannot mask.
+    """
+
+    def __init__(
+        self,
+        stages: dict[str, nn.Module],
+        pooling: nn.Module,
+        hidden: nn.Module,
+        head: nn.Module,
+        n_mels: int,
+        one_length: bool,
+    ):
+        super().__init__()
+        self.stages = nn.ModuleDict(stages)
+        self.stage_names = tuple(stages)
+        self.pooling = pooling
+        self.hidden = hidden
+        self.head = head
+        self.n_mels = n_mels
+        self.one_length = one_length
+
+    def forward(
+        self, mel: Tensor, mask: Tensor | None = None, mix: Callable[[str, Tensor], Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """logits (B, C) without margin, and z (B, D).
+
+        mask (B, T) is True at valid frames, None where all are. mix(place, h) gives what goes on from a place:
+        "input" (mel as it came), each of `stage_names`, "embedding" (z). Under mix, mask must hold for both halves.
+        """
+        z = self.embed(mel, mask, mix)
+        return self.head(z), z
+
+    def embed(
+        self, mel: Tensor, mask: Tensor | None = None, mix: Callable[[str, Tensor], Tensor] | None = None
+    ) -> Tensor:
+        """z (B, D). Raises ValueError where mel is not (B, T, n_mels) or mask not (B, T)."""
+        self._check(mel, mask)
+        if self.one_length and mask is not None and mix is None and not self.training:
+            return embed_by_length(self._embed, mel, mask)
+        return self._embed(mel, mask, mix)
+
+    def _embed(self, mel, mask=None, mix=None) -> Tensor:
+        h = mel if mix is None else mix("input", mel)
+        for name, stage in self.stages.items():
+            h, mask = stage(h, mask)
+            h = h if mix is None else mix(name, h)
+        z = self.hidden(self.pooling(h, mask))
+        return z if mix is None else mix("embedding", z)
+
+    def _check(self, mel: Tensor, mask: Tensor | None) -> None:
+        if mel.dim() != 3 or mel.shape[2] != self.n_mels:
+            raise ValueError(f"mel must be (B, T, {self.n_mels}), got {tuple(mel.shape)}")
+        if mask is not None and mask.shape != mel.shape[:2]:
+            raise ValueError(f"mask must be (B, T) like mel {tuple(mel.shape[:2])}, got {tuple(mask.shape)}")
+
+
+def build_model(config, n_classes: int, n_mels: int) -> Net:
+    """The net of a config's model fields (backbone to margin, see kit.training.config.Config).
+
+    width, layers, heads, ff_width, kernel_size, dropout and frame_stack shape the frame backbones; a timm net is
+    shaped by its name. Raises ValueError for a choice or number out of range.
+    """
+    if n_classes < 1:
+        raise ValueError(f"n_classes must be >= 1, got {n_classes}")
+    stages, width = choose("backbone", config.backbone, BACKBONES)(config, n_mels)
+    pooling = choose("pooling", config.pooling, POOLINGS)(width)
+    hidden = hidden_layer(pooling.out_width) if config.backbone == "transformer" else nn.Identity()
+    head = choose("head", config.head, HEADS)(config, pooling.out_width, n_classes)
+    return Net(stages, pooling, hidden, head, n_mels, one_length=config.backbone == "timm")
+
+
+def choose(name: str, key: str, choices: dict):
+    """choices[key]. Raises ValueError listing the choices."""
+    if key not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {key!r}")
+    return choices[key]
+
+
+def transformer(config, n_mels: int) -> tuple[dict[str, nn.Module], int]:
+    def layer():
+        return TransformerLayer(config.width, config.heads, config.ff_width, config.dropout)
+
+    return frame_stages(config, n_mels, layer), config.width
+
+
+def conformer(config, n_mels: int) -> tuple[dict[str, nn.Module], int]:
+    def layer():
+        return ConformerLayer(
+            config.width, config.heads, config.ff_width, config.kernel_size, config.dropout,
+            config.conv_norm, config.convolution_first,
+        )  # fmt: skip
+
+    return frame_stages(config, n_mels, layer), config.width
+
+
+def timm_net(config, n_mels: int) -> tuple[dict[str, nn.Module], int]:
+    if config.frame_stack != 1:
+        raise ValueError(f"frame_stack must be 1 with backbone 'timm', got {config.frame_stack}")
+    net = create_net(config.timm_name)
+    return timm_stages(net, n_mels, config.normalize), net.num_features
+
+
+def frame_stages(config, n_mels: int, layer: Callable[[], nn.Module]) -> dict[str, nn.Module]:
+    """stem, layer1 …, final."""
+    if config.layers < 1:
+        raise ValueError(f"layers must be >= 1, got {config.layers}")
+    stem = FrameStem(n_mels, config.width, config.normalize, config.frame_stack)
+    layers = {f"layer{number}": layer() for number in range(1, config.layers + 1)}
+    return {"stem": stem, **layers, "final": FinalFrames()}
+
+
+BACKBONES = {"transformer": transformer, "conformer": conformer, "timm": timm_net}
+HEADS = {
+    "linear": lambda config, width, n_classes: LinearHead(width, n_classes),
+    "cosine": lambda config, width, n_classes: CosineHead(width, n_classes, config.scale),
+    "am_softmax": lambda config, width, n_classes: AMSoftmaxHead(
+        width, n_classes, config.scale, config.margin
+    ),
+}

@@ -1,0 +1,118 @@
+"""Run the numbered notebooks top to bottom with papermill, and bring executed ones into the form that is committed."""
+
+import os
+import re
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import nbformat
+
+from kit.data.atomic import replacing
+
+FOLDER = Path(__file__).parents[1] / "notebooks"
+
+
+class NotebookError(RuntimeError):
+    """A notebook that stopped; the message names it, its cell and the error."""
+
+
+def numbered(only: Sequence[str] = ()) -> list[Path]:
+    """The notebooks in order, or those whose number is in `only`. Raises ValueError for a number that is not there."""
+    found = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
+    numbers = [path.name[:2] for path in found]
+    for number in only:
+        if number not in numbers:
+            raise ValueError(f"only must be among {', '.join(numbers)}, got {number}")
+    return [path for path in found if not only or path.name[:2] in only]
+
+
+def run_notebooks(
+    paths: Sequence[Path], parameters: dict, out: Path, *, work: Path | None = None, in_place: bool = False
+) -> list[Path]:
+    """Execute each notebook with the parameters, print a line for each, and keep the executed copies in `out`.
+
+    `work` is the folder that a notebook runs in. in_place=True also writes the copy, normalised, over the original.
+    Raises NotebookError at the first that fails; its copy in `out` shows how far it came.
+    """
+    import papermill  # here, because it takes two seconds, and Kaggle's kernels may not have it
+
+    out.mkdir(parents=True, exist_ok=True)
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(FOLDER.parent), os.environ.get("PYTHONPATH")]))
+    os.environ.setdefault("JPY_SESSION_NAME", "kit")
+    done = []
+    for number, path in enumerate(paths, start=1):
+        started, copy = time.monotonic(), out / path.name
+        heading = f"[{number}/{len(paths)}] {path.stem}"
+        print(f"{heading} …", flush=True)
+        try:
+            papermill.execute_notebook(
+                path, copy, parameters, cwd=work, kernel_name="python3", progress_bar=False, stderr_file=_Bars()
+            )
+        except papermill.PapermillExecutionError as error:
+            print(f"{heading}  failed", flush=True)
+            raise NotebookError(
+                f"{path.name}, cell {error.cell_index + 1}: {error.ename}: {_plain(error.evalue)}\n"
+                f"  how far it came: {copy}"
+            ) from None
+        print(f"{heading}  {time.monotonic() - started:.1f} s  ok", flush=True)
+        if in_place:
+            write_normalised(nbformat.read(copy, as_version=4), path)
+        done.append(copy)
+    return done
+
+
+def write_normalised(notebook: nbformat.NotebookNode, path: Path) -> None:
+    """The notebook as it is committed, written beside and renamed."""
+    with replacing(path) as beside:
+        nbformat.write(normalise(notebook), beside)
+
+
+def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """A copy without what changes from run to run: timings, widgets, stderr, ids; the parameters as they were."""
+    fresh = nbformat.from_dict(notebook)
+    fresh.metadata = nbformat.from_dict(
+        {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+         "language_info": {"name": "python"}}
+    )  # fmt: skip
+    fresh.nbformat, fresh.nbformat_minor = 4, 5
+    fresh.cells = [cell for cell in fresh.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
+    count = 0
+    for place, cell in enumerate(fresh.cells):
+        tags = cell.metadata.get("tags", [])
+        cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
+        cell.id = f"cell-{place:02d}"
+        if cell.cell_type == "code":
+            count += 1
+            cell.execution_count = count
+            cell.outputs = [_normalised_output(output, count) for output in cell.outputs if _is_shown(output)]
+    return fresh
+
+
+def _is_shown(output) -> bool:
+    widget = "application/vnd.jupyter.widget-view+json" in output.get("data", {})
+    return output.get("name") != "stderr" and not widget
+
+
+def _normalised_output(output, count: int):
+    output.get("metadata", {}).clear()
+    if output.output_type == "execute_result":
+        output.execution_count = count
+    return output
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+class _Bars:
+    """Lets a kernel's progress bars through to the terminal, and nothing else of its stderr."""
+
+    def write(self, text: str) -> None:
+        if "\r" in text or "|" in text:
+            sys.stderr.write(text)
+            sys.stderr.flush()
+
+    def flush(self) -> None:
+        sys.stderr.flush()

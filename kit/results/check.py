@@ -1,0 +1,180 @@
+"""Is a submission CSV fit to send? Checked as text, line by line, against the competition's test table.
+
+Stricter than a leaderboard: what that would refuse, or take and score near 0, is an error here.
+"""
+
+import codecs
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from kit.data.competition import Competition
+from kit.data.listing import CompetitionError
+from kit.data.table import read_csv
+
+BYTE_ORDER_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+SEPARATORS = (";", "\t", "|", ", ")
+NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")  # float() also takes nan, 1_0 and spaces
+SHOWN = 80  # characters of a wrong value in a message
+
+
+class SubmissionError(ValueError):
+    """A file that should not be sent. row is the line of the CSV from 1, None where no one line is to blame."""
+
+    def __init__(self, file: Path, rule: str, value: object, row: int | None = None, column: str | None = None):
+        self.file, self.rule, self.value, self.row, self.column = file, rule, value, row, column
+        place = f"{file}" + ("" if row is None else f", row {row}") + ("" if column is None else f", column {column}")
+        shown = repr(value[:SHOWN]) if isinstance(value, str) else value
+        super().__init__(f"{place}: {rule}, got {shown}")
+
+
+def check_submission(path: str | Path, competition: Competition) -> pd.DataFrame:
+    """The file's table, every field as text, if it is fit to send. Raises SubmissionError if not."""
+    path = Path(path)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise SubmissionError(path, "must be a file that can be read", error.strerror) from None
+    return check_content(content, path, competition)
+
+
+def check_content(content: bytes, path: Path, competition: Competition) -> pd.DataFrame:
+    """As check_submission, for bytes that are, or will be, the file at `path`."""
+    wanted = [competition.id_column, *competition.label_columns]
+    header, lines, rows = _parsed(_text(content, path), path)
+    _check_header(header, wanted, path)
+    for line, row in zip(lines, rows, strict=True):
+        if len(row) != len(wanted):
+            raise SubmissionError(path, f"must have {len(wanted)} fields", f"{len(row)} fields", line)
+    table = pd.DataFrame(rows, columns=wanted, index=lines, dtype=object)
+    for column in wanted:
+        _raise_first(table[column] == "", table, column, path, "must not be empty")
+    _check_ids(table, competition, path)
+    if competition.task == "single":
+        _check_labels(table, competition, path)
+    else:
+        _check_probabilities(table, competition, path)
+    return table.reset_index(drop=True)
+
+
+def expected_ids(competition: Competition) -> list[str]:
+    """The ids that a submission must hold, in the order of sample_submission.csv where there is one.
+
+    Raises CompetitionError where the sample and the test table disagree.
+    """
+    ids, sample = list(competition.test["id"]), competition.folder / "sample_submission.csv"
+    if not sample.exists():
+        return ids
+    table = read_csv(sample)
+    wanted = [competition.id_column, *competition.label_columns]
+    if list(table.columns) != wanted:
+        raise CompetitionError(f"{sample}: line 1: must be {','.join(wanted)}, got {','.join(table.columns)}")
+    listed = list(table[competition.id_column])
+    if fault := id_fault(listed, ids):
+        raise CompetitionError(f"{sample}: {fault}")
+    return listed
+
+
+def id_fault(found: Iterable[str], wanted: list[str]) -> str | None:
+    """What keeps `found` from being the wanted ids, each once, in any order; None where nothing does."""
+    counts, n_found = Counter(wanted), 0
+    for name in found:
+        counts[name] -= 1
+        n_found += 1
+    odd = [f"{name!r} {'missing' if n > 0 else 'too many'}" for name, n in counts.items() if n]
+    return f"must hold each of {len(wanted)} test ids once, got {n_found} rows, {odd[0]}" if odd else None
+
+
+def _text(content: bytes, path: Path) -> str:
+    if not content.strip():
+        raise SubmissionError(path, "must not be empty", f"{len(content)} bytes")
+    if content.startswith(BYTE_ORDER_MARKS):
+        raise SubmissionError(path, "must be UTF-8 without a byte order mark", content[:3].hex(" "), 1)
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise SubmissionError(path, "must be UTF-8 text", f"byte {content[error.start]:#04x}", line) from None
+    if "\0" in text:
+        raise SubmissionError(path, "must be text", "a NUL byte", text.count("\n", 0, text.index("\0")) + 1)
+    lone = text.replace("\r\n", "  ").find("\r")
+    if lone >= 0:
+        raise SubmissionError(path, "lines must end in LF or CRLF", "a CR alone", text.count("\n", 0, lone) + 1)
+    return text
+
+
+def _parsed(text: str, path: Path) -> tuple[list[str], list[int], list[list[str]]]:
+    """Header, the line that each row starts on, and the rows."""
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    lines, rows, line = [], [], 1
+    try:
+        for row in reader:
+            lines.append(line)
+            rows.append(row)
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise SubmissionError(path, "must be a CSV", str(error), line) from None
+    return rows[0], lines[1:], rows[1:]
+
+
+def _check_header(header: list[str], wanted: list[str], path: Path) -> None:
+    if header == wanted:
+        return
+    text = ",".join(header)
+    for separator in SEPARATORS:
+        if text.split(separator) == wanted:
+            raise SubmissionError(path, "fields must be separated by a comma alone", separator, 1)
+    for column in wanted:
+        if header.count(column) != 1:
+            raise SubmissionError(path, f"header must name {column} once", text, 1, column)
+    for column in header:
+        if column not in wanted:
+            raise SubmissionError(path, f"header must have no columns but {','.join(wanted)[:SHOWN]}", column, 1, column)
+    raise SubmissionError(path, f"columns must be in the order {','.join(wanted)[:SHOWN]}", text, 1)
+
+
+def _check_ids(table: pd.DataFrame, competition: Competition, path: Path) -> None:
+    column, wanted = competition.id_column, expected_ids(competition)
+    ids = table[column]
+    unknown = ~ids.isin(wanted)
+    _raise_first(unknown & ids.str.strip().isin(wanted), table, column, path, "must have no spaces around the id")
+    _raise_first(unknown, table, column, path, "must be an id of the test set")
+    _raise_first(ids.duplicated(), table, column, path, "must hold each id once")
+    if len(table) < len(wanted):
+        missing = sorted(set(wanted) - set(ids))
+        rule = f"must have a row for each of {len(wanted)} test ids ({len(missing)} missing, such as {missing[0]!r})"
+        raise SubmissionError(path, rule, f"{len(table)} rows", None, column)
+
+
+def _check_labels(table: pd.DataFrame, competition: Competition, path: Path) -> None:
+    (column,) = competition.label_columns
+    labels = table[column]
+    _raise_first(~labels.isin(competition.classes), table, column, path, "must be one of the classes")
+    _check_varies(labels, competition, path)
+
+
+def _check_probabilities(table: pd.DataFrame, competition: Competition, path: Path) -> None:
+    for column in competition.label_columns:
+        fields = table[column]
+        _raise_first(~fields.map(lambda field: bool(NUMBER.fullmatch(field))), table, column, path, "must be a number")
+        values = fields.astype(float)
+        _raise_first(~values.between(0, 1), table, column, path, "must be a probability in [0, 1]")
+        _check_varies(values, competition, path)
+
+
+def _check_varies(column: pd.Series, competition: Competition, path: Path) -> None:
+    """A column that says the same of every row was not predicted by a model that works."""
+    if len(column) > 1 and len(competition.classes) > 1 and column.nunique() == 1:
+        rule = "must not say the same in every row"
+        raise SubmissionError(path, rule, f"{column.iloc[0]} in all {len(column)}", None, column.name)
+
+
+def _raise_first(bad: pd.Series, table: pd.DataFrame, column: str, path: Path, rule: str) -> None:
+    if bad.any():
+        line = bad.idxmax()
+        raise SubmissionError(path, rule, table.at[line, column], int(line), column)

@@ -1,0 +1,96 @@
+"""A submission CSV: written, and scored where the truth is at hand. What may be sent is told by check.py."""
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from kit.data.atomic import replacing
+from kit.data.competition import Competition
+from kit.data.listing import CompetitionError
+from kit.results.check import SubmissionError, check_content, check_submission, expected_ids, id_fault
+from kit.training.metrics import METRICS
+
+__all__ = ["SubmissionError", "check_submission", "score_submission", "write_submission"]
+
+
+def write_submission(competition: Competition, test_probability: pd.DataFrame, path: str | Path) -> Path:
+    """Write test probabilities (columns id and the classes) as the competition's CSV, in its sample's order.
+
+    A single-label row becomes the name of its likeliest class. Nothing on disk changes before the check has passed.
+    Raises ValueError for the table, SubmissionError for the file.
+    """
+    path = Path(path)
+    table = _ordered(test_probability, competition)
+    content = _csv_bytes(competition, _fields(table, competition))
+    check_content(content, path, competition)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as beside:
+        beside.write_bytes(content)
+    return path
+
+
+def score_submission(path: str | Path, competition: Competition) -> dict[str, float]:
+    """The local leaderboard: public and private (nan where a part has no rows), public_rows and private_rows.
+
+    Raises SubmissionError for the file, FileNotFoundError where the folder has no solution.csv.
+    """
+    table, solution = check_submission(path, competition), competition.solution()
+    if solution is None:
+        raise FileNotFoundError(f"{competition.folder}/solution.csv must exist to score a submission, got no such file")
+    if fault := id_fault(solution["id"], list(table[competition.id_column])):
+        raise CompetitionError(f"{competition.folder}/solution.csv: {fault}")
+    table = table.set_index(competition.id_column).loc[solution["id"]]
+    metric, scores = METRICS[competition.metric], {}
+    for usage in ("Public", "Private"):
+        rows = (solution["usage"] == usage).to_numpy()
+        arrays = _arrays(table[rows], solution[rows], competition)
+        scores[usage.lower()] = metric(*arrays) if rows.any() else float("nan")
+        scores[f"{usage.lower()}_rows"] = int(rows.sum())
+    return scores
+
+
+def _ordered(table: pd.DataFrame, competition: Competition) -> pd.DataFrame:
+    """Probabilities (test rows, C) indexed by id, in the sample's order. Raises ValueError."""
+    ids, classes = expected_ids(competition), list(competition.classes)
+    if odd := {"id", *classes} ^ set(table.columns):
+        raise ValueError(f"test_probability must have columns id and every class, got {min(odd)!r} missing or extra")
+    if fault := id_fault(table["id"], ids):
+        raise ValueError(f"test_probability {fault}")
+    table = table.set_index("id").loc[ids, classes]
+    outside = ~((table >= 0) & (table <= 1)).to_numpy()
+    if outside.any():
+        row, column = np.argwhere(outside)[0]
+        value, place = table.iat[row, column], f"id {ids[row]}, class {classes[column]}"
+        raise ValueError(f"test_probability must be in [0, 1], got {value} for {place}")
+    return table
+
+
+def _fields(table: pd.DataFrame, competition: Competition) -> list[list[str]]:
+    """The CSV's rows: id and label, or id and probabilities of nine digits, which give a float32 back exactly."""
+    if competition.task == "single":
+        return [[name, competition.classes[c]] for name, c in zip(table.index, table.to_numpy().argmax(1), strict=True)]
+    return [[name, *(f"{p:.9g}" for p in row)] for name, row in zip(table.index, table.to_numpy(), strict=True)]
+
+
+def _csv_bytes(competition: Competition, rows: list[list[str]]) -> bytes:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([competition.id_column, *competition.label_columns])
+    writer.writerows(rows)
+    return text.getvalue().encode("utf-8")
+
+
+def _arrays(table: pd.DataFrame, solution: pd.DataFrame, competition: Competition) -> tuple[np.ndarray, np.ndarray]:
+    """The metric's target (N,) or (N, C) and probability (N, C); a single label is a probability of 1."""
+    columns = list(competition.label_columns)
+    if competition.task == "multi":
+        return solution[columns].to_numpy(dtype=float), table[columns].to_numpy(dtype=float)
+    number = pd.Index(competition.classes)
+    target = number.get_indexer(solution["label"])
+    if (target < 0).any():
+        label = solution["label"].iloc[int(target.argmin())]
+        raise CompetitionError(f"{competition.folder}/solution.csv: label must be one of the classes, got {label!r}")
+    return target, np.eye(len(number))[number.get_indexer(table[columns[0]])]

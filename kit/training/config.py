@@ -1,0 +1,157 @@
+"""One frozen dataclass that says all of an experiment: `replace(BASE, name="boss", head="am_softmax")`."""
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from kit.data.audio import MelSpec
+from kit.data.augment import FILLS
+
+CHOICES = {
+    "features": ("mel", "wave"),
+    "mask_fill": FILLS,
+    "backbone": ("transformer", "conformer", "timm"),
+    "normalize": ("none", "mean", "mean_std"),
+    "conv_norm": ("batch", "group"),
+    "pooling": ("mean", "attention", "statistics", "gem", "sed"),
+    "head": ("linear", "cosine", "am_softmax"),
+    "precision": ("auto", "fp32", "bf16", "fp16"),
+}
+AT_LEAST_ONE = (
+    "segment_frames", "width", "layers", "heads", "ff_width", "kernel_size", "frame_stack", "epochs", "batch_size",
+    "patience", "average_best", "eval_frames", "n_folds",
+)  # fmt: skip
+AT_LEAST_ZERO = (
+    "seed", "fold_seed", "time_masks", "time_mask_frames", "freq_masks", "freq_mask_bins", "margin_warmup_steps", "warmup_steps",
+    "weight_decay", "clip_norm", "epoch_steps", "eval_crops", "workers",
+)  # fmt: skip
+FRACTIONS = ("dropout", "margin", "label_smoothing", "ema_decay")
+
+
+@dataclass(frozen=True)
+class Config:
+    """An experiment. Lengths in frames, rates and shares as fractions; 0 turns an option off.
+
+    Raises ValueError naming the field, the rule and the value.
+    """
+
+    name: str = "run"
+    seed: int = 0
+
+    # Folds: experiments that share these two are compared row by row.
+    n_folds: int = 5
+    fold_seed: int = 0
+
+    # Features. "mel" packs log-mels; "wave" packs the audio and computes log-mels by the batch.
+    features: str = "mel"
+    mel: MelSpec = field(default_factory=MelSpec)  # for audio; where files hold log-mels it is not used
+    segment_frames: int = 128  # a training crop
+
+    # SpecAugment (0 masks: none).
+    time_masks: int = 2
+    time_mask_frames: int = 10
+    freq_masks: int = 2
+    freq_mask_bins: int = 8
+    mask_fill: str = "mean"
+
+    # Backbone. The defaults are the source's Conformer.
+    backbone: str = "conformer"
+    timm_name: str = "resnet18"
+    normalize: str = "mean"  # each utterance's own mean (and deviation) taken away, by bin
+    frame_stack: int = 1  # neighbouring frames that share a position
+    width: int = 160
+    layers: int = 2
+    heads: int = 4
+    ff_width: int = 320
+    kernel_size: int = 31
+    dropout: float = 0.1
+    conv_norm: str = "batch"
+    convolution_first: bool = False
+
+    # Pooling and head. The margin grows from 0 over margin_warmup_steps; scale is 30 for AM-softmax, 16 for cosine.
+    pooling: str = "mean"
+    head: str = "linear"
+    scale: float = 30.0
+    margin: float = 0.2
+    margin_warmup_steps: int = 0
+
+    # Optimiser: AdamW, linear warm-up, cosine to zero.
+    epochs: int = 20
+    epoch_steps: int = 0  # steps between validations; 0 is one pass over the training rows
+    batch_size: int = 32  # of all processes together
+    lr: float = 1e-3
+    weight_decay: float = 0.01
+    warmup_steps: int = 1000
+    clip_norm: float = 1.0
+    label_smoothing: float = 0.0
+    ema_decay: float = 0.0
+    precision: str = "auto"  # bf16 where the card has it, fp16 on older cards, fp32 on a CPU
+    workers: int = 0  # DataLoader processes; worth it only with waveform augmentation
+
+    # Early stopping on the competition's metric, and what is kept.
+    patience: int = 15  # validations without a better score
+    average_best: int = 1  # weights averaged over this many best validations
+
+    # Prediction.
+    eval_crops: int = 0  # 0 takes the whole utterance, n the mean over n evenly spaced crops
+    eval_frames: int = 32_768  # padded frames in one batch
+
+    def __post_init__(self):
+        for item in fields(self):
+            _check_type(item.name, getattr(self, item.name), item.type)
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
+        for names, least in ((AT_LEAST_ONE, 1), (AT_LEAST_ZERO, 0)):
+            for name in names:
+                if not getattr(self, name) >= least:
+                    raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        for name in FRACTIONS:
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}")
+        for name in ("lr", "scale"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
+        if not self.name or any(mark in self.name for mark in "/\\\0") or self.name.startswith("."):
+            raise ValueError(f"name must be usable as a folder's name, got {self.name!r}")
+        if self.backbone != "timm" and self.width % self.heads:
+            raise ValueError(f"width must be a multiple of heads ({self.heads}), got {self.width}")
+        if self.kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size must be odd, got {self.kernel_size}")
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Config":
+        """The config of a JSON object; an unknown key is an error."""
+        _check_keys(values, cls)
+        values = dict(values)
+        if "mel" in values:
+            _check_keys(values["mel"], MelSpec, "mel.")
+            values["mel"] = MelSpec(**values["mel"])
+        return cls(**values)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Config":
+        """The config in a JSON file. Raises ValueError naming the file."""
+        try:
+            return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{path}: {error}") from None
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def _check_keys(values: Any, cls: type, prefix: str = "") -> None:
+    if not isinstance(values, dict):
+        raise ValueError(f"{prefix or 'a config'} must be a JSON object, got {type(values).__name__}")
+    known = [item.name for item in fields(cls)]
+    for key in values:
+        if key not in known:
+            raise ValueError(f"{prefix}{key} is no field; the fields are {', '.join(known)}")
+
+
+def _check_type(name: str, value: Any, kind: type) -> None:
+    allowed = (int, float) if kind is float else (kind,)
+    if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
+        raise ValueError(f"{name} must be of type {kind.__name__}, got {value!r}")

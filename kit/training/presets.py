@@ -1,0 +1,31 @@
+"""Starting points for a notebook's `preset`: how large a net and how long a training a place can afford."""
+
+from kit.training.config import Config
+
+# The Conformer with a mean and a linear head; the notebooks change one thing at a time from here.
+PRESETS = {
+    # For the tests of the notebooks: seconds, and nothing learned.
+    "tiny": Config(
+        segment_frames=24, width=16, layers=1, heads=2, ff_width=32, kernel_size=5, epochs=2, batch_size=16,
+        warmup_steps=4, margin_warmup_steps=4, n_folds=2,
+    ),
+    # The demo competition on two cores: a minute or two an experiment, all folds.
+    "demo": Config(
+        segment_frames=64, frame_stack=2, width=64, heads=4, ff_width=128, kernel_size=15, epochs=30, warmup_steps=60,
+        margin_warmup_steps=120, n_folds=3, patience=8, lr=2e-3,
+    ),
+    # A real competition on two cores in under an hour, or a first look on a GPU.
+    "quick": Config(
+        segment_frames=96, frame_stack=4, width=160, ff_width=320, kernel_size=15, epochs=20, warmup_steps=200,
+        margin_warmup_steps=400, n_folds=4, patience=6,
+    ),
+    # A GPU and an evening: the source's Conformer, longer crops.
+    "full": Config(segment_frames=192, epochs=60, warmup_steps=2000, margin_warmup_steps=4000, n_folds=5),
+}  # fmt: skip
+
+
+def preset_config(preset: str) -> Config:
+    """The config to start from. Raises ValueError listing the presets."""
+    if preset not in PRESETS:
+        raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {preset!r}")
+    return PRESETS[preset]

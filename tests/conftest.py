@@ -1,0 +1,57 @@
+"""What every test gets: fixed seeds, two folders made once, and no network."""
+
+import random
+import socket
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from kit.data.demo import make_voices
+
+from kit.data.competition import open_competition
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+@pytest.fixture(autouse=True)
+def fixed_seeds():
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_network():
+    """A test that reaches for another machine fails; notebook kernels are reached on the loopback."""
+    connect = socket.socket.connect
+
+    def guarded(self, address):
+        if isinstance(address, tuple) and address[0] not in LOOPBACK:
+            raise OSError(f"tests have no network, and one asked for {address[0]}")
+        return connect(self, address)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", guarded)
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        yield
+
+
+@pytest.fixture(scope="session")
+def voices_folder(tmp_path_factory) -> Path:
+    """A small demo competition: 6 speakers, 8 training and 3 test utterances each."""
+    return make_voices(tmp_path_factory.mktemp("data") / "voices", n_speakers=6, n_train=8, n_test=3, seed=1)
+
+
+@pytest.fixture(scope="session")
+def voices(voices_folder):
+    return open_competition(voices_folder)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real data that lies beside the checkout on a developer's machine."""
+    folder = Path(__file__).parents[2] / "shared/data"
+    if not folder.is_dir():
+        pytest.skip("needs the real data in ../shared/data, which is absent")
+    return folder

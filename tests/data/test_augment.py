@@ -1,0 +1,76 @@
+import pytest
+import torch
+
+from kit.data.augment import MaskPlan, SpecAugment, mean_frame
+from kit.data.dataset import generator_for
+
+
+def plan_of(time=(0, 0), freq=(0, 0)) -> MaskPlan:
+    return MaskPlan(*(torch.tensor([[value]]) for value in (*time, *freq)))
+
+
+def test_masked_values_by_hand():
+    mel = torch.tensor([[[1.0, 2.0], [3.0, 4.0], [5.0, 9.0]]])  # means 3 and 5
+    masked = SpecAugment().apply(mel, plan_of(time=(1, 1)))
+    assert masked.tolist() == [[[1, 2], [3, 5], [5, 9]]]
+    masked = SpecAugment().apply(mel, plan_of(freq=(1, 1)))
+    assert masked.tolist() == [[[1, 5], [3, 5], [5, 5]]]
+
+
+def test_floor_fill_only_on_request():
+    mel = torch.ones(1, 3, 2)
+    assert SpecAugment(fill="floor").apply(mel, plan_of(time=(0, 1)))[0, 0].tolist() == [-20, -20]
+    assert SpecAugment().apply(mel, plan_of(time=(0, 1))).min() == 1
+
+
+def test_mean_counts_valid_frames_only():
+    mel = torch.tensor([[[1.0], [3.0], [100.0]]])
+    mask = torch.tensor([[True, True, False]])
+    assert mean_frame(mel, mask).item() == 2
+    assert SpecAugment().apply(mel, plan_of(time=(0, 1)), mask)[0, 0].item() == 2
+
+
+def test_input_kept_and_shape_and_dtype():
+    mel = torch.randn(4, 30, 40)
+    before = mel.clone()
+    augment = SpecAugment()
+    masked = augment.apply(mel, augment.draw(torch.full((4,), 30), 40, generator_for(1)))
+    assert torch.equal(mel, before)
+    assert masked.shape == mel.shape and masked.dtype == mel.dtype
+    assert not torch.equal(masked, mel)
+
+
+def test_same_seed_same_plan_and_items_differ():
+    lengths = torch.full((64,), 100)
+    draw = [SpecAugment().draw(lengths, 40, generator_for(seed)) for seed in (3, 3, 4)]
+    assert all(torch.equal(a, b) for a, b in zip(vars(draw[0]).values(), vars(draw[1]).values(), strict=True))
+    assert not torch.equal(draw[0].time_start, draw[2].time_start)
+    assert draw[0].time_start[:, 0].unique().numel() > 30
+
+
+def test_widths_and_places_follow_their_ranges():
+    plan = SpecAugment().draw(torch.full((20_000,), 100), 40, generator_for(0))
+    for width, start, widest, size in (
+        (plan.time_width, plan.time_start, 10, 100),
+        (plan.freq_width, plan.freq_start, 8, 40),
+    ):
+        assert width.min() == 0 and width.max() == widest
+        counts = torch.bincount(width.flatten())
+        assert (counts / counts.sum() - 1 / (widest + 1)).abs().max() < 0.005  # uniform
+        assert start.min() == 0 and (start + width).max() == size
+
+
+def test_a_mask_fits_a_short_item():
+    plan = SpecAugment().draw(torch.full((1000,), 4), 40, generator_for(0))
+    assert (plan.time_start + plan.time_width).max() <= 4
+
+
+@pytest.mark.parametrize("name", ["time_masks", "time_mask_frames", "freq_masks", "freq_mask_bins"])
+def test_negative_numbers_are_refused(name):
+    with pytest.raises(ValueError, match=f"{name} must be at least 0, got -1"):
+        SpecAugment(**{name: -1})
+
+
+def test_unknown_fill_lists_the_choices():
+    with pytest.raises(ValueError, match="fill must be one of mean, floor, got 'zero'"):
+        SpecAugment(fill="zero")

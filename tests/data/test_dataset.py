@@ -1,0 +1,167 @@
+import numpy as np
+import pytest
+import torch
+
+from kit.data.augment import SpecAugment
+from kit.data.dataset import EpochBatches, SpectrogramDataset, batch_loader, length_batches
+from kit.data.store import pack
+
+
+@pytest.fixture(scope="module")
+def store(voices, tmp_path_factory):
+    return pack(voices, tmp_path_factory.mktemp("cache"), progress=False)
+
+
+@pytest.fixture(scope="module")
+def waves(voices, tmp_path_factory):
+    return pack(voices, tmp_path_factory.mktemp("cache"), kind="wave", progress=False)
+
+
+def utterance(store, row):
+    start, frames = store.index["start"][row], store.index["frames"][row]
+    return store.features[start : start + frames].float()
+
+
+def training_set(store, frames=32, **options):
+    return SpectrogramDataset(store, store.rows("train"), frames, train=True, **options)
+
+
+def test_a_crop_is_a_stretch_of_its_utterance(store):
+    batch = training_set(store).__getitems__([5, 0, 17])
+    assert batch.mel.shape == (3, 32, 40) and batch.mel.dtype == torch.float32 and batch.mask is None
+    assert batch.target.tolist() == store.index["target"][[5, 0, 17]].tolist()
+    for mel, row in zip(batch.mel, batch.row.tolist(), strict=True):
+        whole = utterance(store, row)
+        assert any(torch.equal(mel, whole[start : start + 32]) for start in range(len(whole) - 31))
+
+
+def test_crops_reach_both_ends_and_change_with_the_epoch(store):
+    dataset, whole, seen = training_set(store), utterance(store, 0), set()
+    for epoch in range(300):
+        dataset.set_epoch(epoch)
+        mel = dataset[0].mel[0]
+        seen.add(next(start for start in range(len(whole)) if torch.equal(mel, whole[start : start + 32])))
+    assert min(seen) <= 3 and max(seen) >= len(whole) - 32 - 3 and len(seen) > 50
+
+
+def test_a_draw_is_a_function_of_seed_epoch_and_batch(store):
+    def served(seed, epoch):
+        dataset = training_set(store, seed=seed, augment=SpecAugment())
+        dataset.set_epoch(epoch)
+        return dataset.__getitems__([3, 1, 2]).mel
+
+    assert torch.equal(served(1, 4), served(1, 4))
+    assert not torch.equal(served(1, 4), served(1, 5))
+    assert not torch.equal(served(1, 4), served(2, 4))
+
+
+def test_short_utterances_are_padded_with_their_mean_and_masked(store):
+    longest = int(store.index["frames"].max()) + 10
+    batch = training_set(store, longest).__getitems__([0, 1])
+    for mel, mask, row in zip(batch.mel, batch.mask, batch.row.tolist(), strict=True):
+        whole = utterance(store, row)
+        assert mask.sum() == len(whole) and mask[: len(whole)].all()
+        assert torch.equal(mel[: len(whole)], whole)
+        assert torch.allclose(mel[len(whole) :], whole.mean(0).expand(longest - len(whole), 40), atol=1e-4)
+
+
+def test_specaugment_masks_training_batches_and_no_others(store):
+    plain = training_set(store).__getitems__(range(16)).mel
+    masked = training_set(store, augment=SpecAugment()).__getitems__(range(16)).mel
+    assert (plain != masked).any(dim=(1, 2)).float().mean() > 0.9
+    quiet = SpectrogramDataset(store, store.rows("train"), 32, train=False, augment=SpecAugment())
+    for mel, mask, row in zip(*(quiet.__getitems__([4, 9])[i] for i in (0, 1, 3)), strict=True):
+        assert torch.equal(mel[mask], utterance(store, int(row)))
+
+
+def test_validation_serves_whole_utterances_or_even_crops(store):
+    whole = SpectrogramDataset(store, store.rows("train"), 32, train=False)[2]
+    assert torch.equal(whole.mel[0], utterance(store, 2)) and whole.mask is None
+    crops = SpectrogramDataset(store, store.rows("train"), 32, train=False, crops=3).__getitems__([2, 6])
+    assert crops.mel.shape == (6, 32, 40) and crops.row.tolist() == [2, 2, 2, 6, 6, 6]
+    full = utterance(store, 2)
+    middle = round((len(full) - 32) / 2)
+    assert torch.equal(crops.mel[0], full[:32]) and torch.equal(crops.mel[2], full[-32:])
+    assert torch.equal(crops.mel[1], full[middle : middle + 32])
+
+
+def test_waves_are_served_as_log_mels(waves):
+    dataset = training_set(waves, 32)
+    assert dataset.__getitems__([0, 1]).mel.shape == (2, 32, 40)
+    valid = SpectrogramDataset(waves, waves.rows("train"), 32, train=False)
+    batch = valid.__getitems__([0, 1])
+    alone = valid[1]
+    frames = int(batch.mask[1].sum()) if batch.mask is not None else batch.mel.shape[1]
+    assert torch.allclose(batch.mel[1, :frames], alone.mel[0], atol=1e-4)
+
+
+def test_wave_augmentation_sees_each_wave_once_with_its_seed(waves):
+    seeds = []
+
+    def louder(wave, seed):
+        seeds.append(seed)
+        return wave * 10
+
+    plain = training_set(waves).__getitems__([0, 1]).mel
+    loud = training_set(waves, wave_augment=louder).__getitems__([0, 1]).mel
+    assert len(set(seeds)) == 2
+    assert (loud - plain).median() == pytest.approx(2 * np.log(10), abs=0.01)
+
+
+def test_a_pass_sees_each_item_once(store):
+    dataset = training_set(store)
+    batches = list(EpochBatches(len(dataset), 10, seed=3))
+    assert sorted(sum(batches, [])) == list(range(len(dataset)))
+    assert [len(batch) for batch in batches] == [10, 10, 10, 10, 8]
+
+
+def test_two_processes_share_each_batch():
+    def passes(rank):
+        sampler = EpochBatches(101, 8, seed=1, rank=rank, world=2)
+        sampler.set_epoch(4)
+        return list(sampler)
+
+    zero, one = passes(0), passes(1)
+    assert len(zero) == len(one) and all(zero) and all(one)
+    assert sorted(sum(zero + one, [])) == list(range(101))
+
+
+def test_a_last_batch_of_one_joins_its_neighbour():
+    assert [len(batch) for batch in EpochBatches(21, 10)] == [10, 11]
+    assert [len(batch) for batch in EpochBatches(1, 10)] == [1]
+
+
+def test_epochs_of_a_number_of_steps_follow_one_another():
+    sampler, seen = EpochBatches(30, 10, seed=2, steps=2), []
+    for epoch in range(3):
+        sampler.set_epoch(epoch)
+        seen += list(sampler)
+    whole = EpochBatches(30, 10, seed=2, steps=6)
+    assert seen == list(whole) and sorted(sum(seen[:3], [])) == list(range(30))
+
+
+def test_loader_in_this_process_and_in_two_workers_serves_the_same(store):
+    dataset = training_set(store, augment=SpecAugment())
+    batches = EpochBatches(len(dataset), 16)
+    here = list(batch_loader(dataset, batches))
+    there = list(batch_loader(dataset, batches, workers=2))
+    assert len(here) == 3
+    for one, two in zip(here, there, strict=True):
+        assert torch.equal(one.mel, two.mel) and torch.equal(one.target, two.target)
+
+
+def test_length_batches_by_hand():
+    assert length_batches([3, 9, 4, 1], most=9) == [[1], [2, 0], [3]]
+    assert length_batches([50], most=9) == [[0]]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"frames": 0}, "segment_frames must be at least 1, got 0"), ({"crops": 2}, "0 in training, got 2"),
+     ({"wave_augment": print}, 'needs a store of kind "wave"')],
+)  # fmt: skip
+def test_bad_arguments_are_refused(store, options, message):
+    with pytest.raises(ValueError, match=message):
+        training_set(store, **options)
+    with pytest.raises(ValueError, match=r"batch_size must be at least 1 and the number of processes \(2\), got 1"):
+        EpochBatches(10, 1, world=2)

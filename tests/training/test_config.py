@@ -1,0 +1,59 @@
+import json
+from dataclasses import replace
+
+import pytest
+
+from kit.data.audio import MelSpec
+from kit.training.config import Config
+from kit.training.presets import PRESETS, preset_config
+
+
+def test_a_config_survives_json(tmp_path):
+    config = Config(name="a", lr=2e-3, mel=MelSpec(n_mels=64))
+    (tmp_path / "c.json").write_text(json.dumps(config.to_dict()))
+    assert Config.load(tmp_path / "c.json") == config
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_are_configs(preset):
+    assert preset_config(preset).epochs >= 1
+
+
+def test_an_unknown_preset_lists_the_choices():
+    with pytest.raises(ValueError, match="preset must be one of tiny, demo, quick, full, got 'fast'"):
+        preset_config("fast")
+
+
+FAULTS = [
+    ({"head": "arcface"}, "head must be one of linear, cosine, am_softmax, got 'arcface'"),
+    ({"pooling": "max"}, "pooling must be one of mean, attention, statistics, gem, sed, got 'max'"),
+    ({"margin": 1.5}, r"margin must be in \[0, 1\), got 1.5"),
+    ({"dropout": -0.1}, r"dropout must be in \[0, 1\), got -0.1"),
+    ({"lr": 0.0}, "lr must be above 0, got 0.0"),
+    ({"lr": float("nan")}, "lr must be above 0, got nan"),
+    ({"epochs": 0}, "epochs must be at least 1, got 0"),
+    ({"clip_norm": -1.0}, "clip_norm must be at least 0, got -1.0"),
+    ({"epochs": 2.5}, "epochs must be of type int, got 2.5"),
+    ({"epochs": True}, "epochs must be of type int, got True"),
+    ({"name": "../up"}, "name must be usable as a folder's name"),
+    ({"width": 50}, r"width must be a multiple of heads \(4\), got 50"),
+    ({"kernel_size": 30}, "kernel_size must be odd, got 30"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), FAULTS)
+def test_a_bad_field_is_named(change, message):
+    with pytest.raises(ValueError, match=message):
+        replace(Config(), **change)
+
+
+def test_unknown_keys_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="widht is no field; the fields are name, seed"):
+        Config.from_dict({"widht": 3})
+    with pytest.raises(ValueError, match="mel.bins is no field; the fields are sample_rate_hz"):
+        Config.from_dict({"mel": {"bins": 3}})
+    (tmp_path / "c.json").write_text("[]")
+    with pytest.raises(ValueError, match="c.json: a config must be a JSON object, got list"):
+        Config.load(tmp_path / "c.json")
+    with pytest.raises(ValueError, match="gone.json"):
+        Config.load(tmp_path / "gone.json")
