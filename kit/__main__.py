@@ -1,25 +1,21 @@
 """The command line: python -m kit demo | run | train | check | score | bench."""
 
 import argparse
-import subprocess
 import sys
 from pathlib import Path
 
 import pandas as pd
 
-from kit import notebooks
+from kit import benchmarks, notebooks
 from kit.data.competition import open_competition
 from kit.data.demo import make_voices
 from kit.results.compare import cv_table, load_run
-from kit.results.ledger import LEDGER, ledger_table, read_ledger, to_markdown
-from kit.results.record import record
+from kit.results.ledger import ledger_table, read_ledger, to_markdown
+from kit.results.record import SUBMISSIONS, record
 from kit.results.submission import check_submission, score_submission
 from kit.training.config import Config
 from kit.training.crossval import crossval
-from kit.training.fit import DivergedError
 from kit.training.presets import PRESETS
-
-ROOT = Path(__file__).parents[1]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -27,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
-    except (ValueError, OSError, DivergedError, notebooks.NotebookError) as error:
+    except (ValueError, OSError, RuntimeError) as error:
         if options.traceback:
             raise
         print(f"kit {options.command}: {error}", file=sys.stderr)
@@ -44,19 +40,20 @@ def run(options) -> None:
 
 
 def run_notebooks(data: Path, preset: str, options) -> None:
-    out = Path("runs") / f"{data.name}-{preset}" / "notebooks"
+    runs = Path("runs") / f"{data.name}-{preset}"
     values = {"data": str(data), "preset": preset, "seed": options.seed}
-    notebooks.run_notebooks(notebooks.numbered(options.only), values, out, in_place=options.in_place)
-    _print_ledger(data.name)
-    print(f"\nThe notebooks as they ran: {out}/")
+    notebooks.run_notebooks(notebooks.numbered(options.only), values, runs / "notebooks", in_place=options.in_place)
+    _print_ledger(runs.name)
+    print(f"\nThe notebooks as they ran: {runs}/notebooks/")
 
 
 def train(options) -> None:
     config, competition = Config.load(options.config), open_competition(options.data)
-    folder = options.out / f"{config.name}-s{config.seed}"
+    out = options.out or Path("runs") / competition.folder.name
+    folder = out / f"{config.name}-s{config.seed}"
     if folder.exists() and not options.resume:
         raise ValueError(f"{folder}: exists; --resume goes on with it, another name or --out starts anew")
-    folders = crossval([config], competition, options.out, folds=options.folds, cache=options.cache)
+    folders = crossval([config], competition, out, folds=options.folds, cache=options.cache)
     print(cv_table([load_run(folder) for folder in folders]).to_string(index=False))
     for folder in folders:
         row = record(folder, competition, options.submissions)
@@ -77,16 +74,15 @@ def score(options) -> None:
 
 
 def bench(options) -> None:
-    command = [sys.executable, "-m", "pytest", str(ROOT / "tests/bench"), "-p", "no:cacheprovider"]
-    found = subprocess.run([*command, "-o", "python_files=bench_*.py", "-o", "addopts=--import-mode=importlib", "-s"])
-    if found.returncode:
-        raise ValueError("a benchmark failed; its traceback is above")
+    table = benchmarks.run_benchmarks()
+    print(f"\n{benchmarks.describe_machine()}\n")
+    print(to_markdown(table.round(3)))
 
 
-def _print_ledger(competition: str) -> None:
-    rows = read_ledger(LEDGER)
-    rows = rows[rows["competition"] == competition]
-    print(f"\nCV and leaderboard, {competition}\n")
+def _print_ledger(runs: str) -> None:
+    rows = read_ledger(SUBMISSIONS / "ledger.csv")
+    rows = rows[rows["run"].str.startswith(f"{runs}/")]
+    print(f"\nCV and leaderboard, {runs}\n")
     print(to_markdown(ledger_table(rows)))
     print("\nSubmissions:")
     for file in rows["file"]:
@@ -128,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
         "config", type=Path, help="a JSON file of config fields; python -m kit train --fields lists them"
     )
     found.add_argument("--data", type=Path, required=True, help="the competition's folder")
-    found.add_argument("--out", type=Path, default=Path("runs"), help="where run folders go (runs)")
+    found.add_argument("--out", type=Path, help="where the run's folder goes (runs/<the data folder's name>)")
     found.add_argument("--cache", type=Path, default=Path("cache"), help="where packed features go (cache)")
     found.add_argument("--submissions", type=Path, default=Path("submissions"), help="CSVs and ledger (submissions)")
     found.add_argument("--folds", type=_numbers, metavar="0,1", help="folds to train; all by default")
@@ -142,6 +138,9 @@ def _parser() -> argparse.ArgumentParser:
         found.add_argument("file", type=Path, help="the submission CSV")
         found.add_argument("--data", type=Path, required=True, help="the competition's folder")
 
+    commands.choices["train"].epilog = "config fields and their defaults: " + ", ".join(
+        f"{name} {value!r}" for name, value in Config().to_dict().items()
+    )
     command("bench", bench, "Measure the kit's speed beside the source's way, and print the ratios.")
     return parser
 

@@ -79,9 +79,7 @@ def load_wave(path: str | Path, sample_rate_hz: int) -> Tensor:
             promised, rate = file.frames, file.samplerate
             samples = file.read(dtype="float32", always_2d=True)  # (N, channels)
     except soundfile.LibsndfileError as error:
-        raise AudioError(
-            f"audio file must be readable by soundfile, got {path}: {error.error_string}"
-        ) from error
+        raise AudioError(f"audio file must be readable by soundfile, got {path}: {error.error_string}") from error
     if promised == 0:
         raise AudioError(f"audio file must hold at least one sample, got {path}")
     if len(samples) < promised or _riff_is_cut(path):
@@ -140,9 +138,7 @@ class LogMel(nn.Module):
             raise ValueError(
                 f"wave must hold at least one window of {self.spec.window_samples} samples, got {wave.shape[1]}"
             )
-        with torch.autocast(
-            wave.device.type, enabled=False
-        ):  # a half-precision product would cost 8 bits of mel
+        with torch.autocast(wave.device.type, enabled=False):  # a half-precision product would cost 8 bits of mel
             frames = wave.float().unfold(1, self.spec.window_samples, self.spec.hop_samples)  # (B, T, window)
             spectrum = torch.fft.rfft(frames * self.window, n=self.spec.n_fft)  # (B, T, n_fft / 2 + 1)
             power = spectrum.real.square() + spectrum.imag.square()

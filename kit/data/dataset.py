@@ -58,7 +58,7 @@ class SpectrogramDataset(Dataset):
             raise ValueError('wave_augment needs a store of kind "wave", got "mel"')
         self.store, self.segment_frames, self.train, self.seed, self.crops = store, segment_frames, train, seed, crops
         self.augment, self.wave_augment, self.device = augment, wave_augment, torch.device(device)
-        self.rows = torch.as_tensor(np.asarray(rows), dtype=torch.int64)
+        self.rows = torch.tensor(np.array(rows), dtype=torch.int64)
         self.start = torch.from_numpy(store.index["start"].to_numpy(np.int64, copy=True))
         self.size = torch.from_numpy(store.index["frames"].to_numpy(np.int64, copy=True))  # frames, or samples
         self.target = torch.from_numpy(store.index["target"].to_numpy(np.int64, copy=True))

@@ -17,7 +17,7 @@ def make_folds(train: pd.DataFrame, n_folds: int, seed: int = 0) -> np.ndarray:
         raise ValueError(
             f"n_folds must be at most the rows of the rarest class ({counts.idxmin()}: {counts.min()}), got {n_folds}"
         )
-    groups = train["group"] if "group" in train else None
+    groups = train.get("group")
     if groups is not None and groups.nunique() < n_folds:
         raise ValueError(f"n_folds must be at most the number of groups ({groups.nunique()}), got {n_folds}")
     kind = StratifiedKFold if groups is None else StratifiedGroupKFold

@@ -2,19 +2,19 @@
 
 The autocorrelation method (Makhoul 1975, doi:10.1109/PROC.1975.9792) fits g²/|A|² to a frame's power spectrum |X|²
 and leaves the residual |X·A|². Each holds the frame's level, so log|X|² = log(g²/|A|²) + log|X·A|² − log g².
-The fit runs in float64 whatever the input: in float32 the recursion turns pure tones and low-passed speech into NaN.
+The recursion runs in float64 whatever the input: in float32 it turns pure tones and low-passed speech into NaN.
 """
 
 import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
 
 from kit.data.audio import LogMel, MelSpec
 
 WHITE_NOISE = 1e-7  # of the frame's power, added to it before the fit: bounds the gain of a pure tone
 SILENCE = 1e-12  # added to any frame's power: a silent frame gets A = 1
+SHARPEST = 1e-14  # |A|², below which it is rounding: keeps g²/|A|² finite at orders in the hundreds
 
 
 def lpc_coefficients(frames: Tensor, order: int) -> tuple[Tensor, Tensor]:
@@ -59,12 +59,18 @@ class LPCViews(nn.Module):
         Raises: ValueError for a wave that is not (B, N) or is shorter than one window.
         """
         spec, filters = self.log_mel.spec, self.log_mel.filters
-        speech = self.log_mel(wave)  # (B, T, F); checks the wave
+        if wave.ndim != 2:
+            raise ValueError(f"wave must have the shape (B, N), got {tuple(wave.shape)}")
+        if wave.shape[1] < spec.window_samples:
+            raise ValueError(
+                f"wave must hold at least one window of {spec.window_samples} samples, got {wave.shape[1]}"
+            )
+        frames = wave.float().unfold(1, spec.window_samples, spec.hop_samples) * self.log_mel.window  # (B, T, window)
+        power = _power(frames, spec.n_fft)  # (B, T, n_fft/2 + 1)
+        formant, residual, _ = split_power(power, self.order)
         with torch.autocast(wave.device.type, enabled=False):
-            frames = wave.float().unfold(1, spec.window_samples, spec.hop_samples) * self.log_mel.window
-            formant, residual, _ = split_power(_power(frames, spec.n_fft), self.order)  # (B, T, n_fft/2 + 1)
-            formant, residual = ((power @ filters).clamp(min=spec.floor).log() for power in (formant, residual))
-        return torch.stack([speech, formant, residual], dim=1)
+            views = [(view @ filters).clamp(min=spec.floor).log() for view in (power, formant, residual)]
+        return torch.stack(views, dim=1)
 
 
 def mel_lpc_views(mel: Tensor, order: int) -> Tensor:
@@ -88,19 +94,20 @@ def levinson_durbin(r: Tensor) -> tuple[Tensor, Tensor]:
     """Autocorrelation r (p + 1, M) -> a (p + 1, M) with a_0 = 1 and the error g² (M,).
 
     Durbin's recursion (Makhoul 1975, eq. 38). Frames lie on the last axis, so that each step is a few long vector
-    operations: four times faster here than a batched 16 × 16 solve.
+    operations; a solve of many small matrices would be slower.
     """
-    backwards = r.flip(0)
-    a, error = torch.ones_like(r[:1]), r[0]
+    backwards, zero = r.flip(0), torch.zeros_like(r[:1])
+    a, error = torch.ones_like(zero), r[0]
     for i in range(1, len(r)):
-        reflection = -(a * backwards[-i - 1 : -1]).sum(dim=0) / error
-        a = pad(a, (0, 0, 0, 1))  # (i + 1, M)
-        a = torch.addcmul(a, a.flip(0), reflection)
-        error = error * (1 - reflection.square())
+        correlation = (a * backwards[-i - 1 : -1]).sum(dim=0)  # of the error so far with what lies i back
+        reflection = correlation / error
+        a = torch.cat([a, zero])  # (i + 1, M)
+        a = torch.addcmul(a, a.flip(0), reflection, value=-1)
+        error = torch.addcmul(error, correlation, reflection, value=-1)
     return a, error
 
 
-def formants_hz(a: Tensor, sample_rate_hz: int, max_bandwidth_hz: float = 400.0) -> Tensor:
+def formants_hz(a: Tensor, sample_rate_hz: int, max_bandwidth_hz: float = 700.0) -> Tensor:
     """a (..., p + 1) -> resonances (..., p // 2) in ascending order, NaN where a frame has fewer; has no gradient.
 
     For each root z of A: frequency arg z · rate / 2π, kept where its bandwidth −ln|z| · rate / π is small enough.
@@ -145,7 +152,7 @@ def _fit(power: Tensor, phases: Tensor, weights: Tensor) -> tuple[Tensor, Tensor
 
 def _split(power: Tensor, phases: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     a, error = _fit(power, phases, weights)
-    response = (a.T @ phases.cos()).square() + (a.T @ phases.sin()).square()  # |A|² (M, K)
-    formant = (error[:, None] / response).to(power.dtype).reshape(power.shape)
-    residual = power * response.to(power.dtype).reshape(power.shape)
-    return formant, residual, error.to(power.dtype).reshape(power.shape[:-1])
+    a, error = a.T.to(power.dtype), error.to(power.dtype).reshape(power.shape[:-1])
+    real, imag = a @ phases.cos().to(a.dtype), a @ phases.sin().to(a.dtype)  # A (M, K)
+    response = torch.addcmul(real.square(), imag, imag).clamp(min=SHARPEST).reshape(power.shape)
+    return error[..., None] / response, power * response, error

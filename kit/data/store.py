@@ -11,7 +11,6 @@ can't outlive its data. It is written beside and renamed: a kill leaves the whol
 import hashlib
 import json
 import os
-import pickle
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -126,7 +125,8 @@ def _pack(competition, table, mel, kind, folder: Path, progress: bool) -> None:
 
 def _write(competition, table, mel, kind, folder: Path, progress: bool) -> None:
     problems, lengths, item = Problems(competition.folder), [], None
-    with (folder / "features.bin").open("wb") as file:
+    # A file may hold a sparse tensor, which is refused, but must not be trusted until then.
+    with (folder / "features.bin").open("wb") as file, torch.sparse.check_sparse_tensor_invariants():
         read = tqdm(_read(competition, table, mel, kind), "packing", len(table), disable=not progress, unit="file")
         for row, item in zip(table.itertuples(), read, strict=True):
             if isinstance(item, str):
@@ -178,7 +178,7 @@ def _mel_dtype(path: Path) -> str:
 def _tensor(path: Path, shape: tuple[int, int], dtype: str) -> np.ndarray | str:
     try:
         mel = torch.load(path, weights_only=True, map_location="cpu")
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+    except Exception as error:  # an unpickler that is fed noise may raise anything
         return f"not a tensor file that can be read safely ({type(error).__name__})"
     if not isinstance(mel, Tensor) or not mel.is_floating_point() or mel.layout != torch.strided:
         return f"must hold a floating-point tensor, got {getattr(mel, 'dtype', type(mel).__name__)}"

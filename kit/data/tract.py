@@ -1,4 +1,4 @@
-"""Tracks to a wave: glottal pulses and noise through a moving tract, then a channel and its noise.
+"""Tracks to a recording: glottal pulses and noise through a moving tract, then a channel and its noise.
 
 Klatt's resonators (1980, JASA 67), run in overlapping 10 ms windows, each through the exact response of its own centre,
 so that the formants written down are the formants heard.
@@ -7,7 +7,17 @@ so that the formants written down are the formants heard.
 import numpy as np
 from scipy.fft import irfft, next_fast_len, rfft
 
-from kit.data.voices import CONTROL_SAMPLES, SAMPLE_RATE_HZ, Tracks, Voice
+from kit.data.voices import (
+    CONTROL_SAMPLES,
+    SAMPLE_RATE_HZ,
+    Tracks,
+    Voice,
+    draw_phones,
+    draw_seconds,
+    draw_take,
+    draw_voice,
+    plan_tracks,
+)
 
 WINDOW_SAMPLES = 2 * CONTROL_SAMPLES
 RESPONSE_SAMPLES = 10 * CONTROL_SAMPLES  # a window and 40 ms of ringing
@@ -18,6 +28,37 @@ NASAL_POLE_HZ, NASAL_WIDTH_HZ = 270.0, 100.0
 TILT_DB_PER_OCTAVE = 2.0
 RIPPLE_DB = 2.0
 SNR_DB = (12.0, 35.0)
+LEVEL_DB = (-30.0, -20.0)  # RMS below full scale
+
+
+def say_utterance(seed: int, speaker: int, number: int) -> tuple[np.ndarray, Tracks]:
+    """A speaker's utterance of random phones, 1.2 to 2.5 s: int16 wave (N,) and its truth."""
+    rng = np.random.default_rng((seed, speaker, number + 1))
+    take = draw_take(draw_voice(np.random.default_rng((seed, speaker))), rng)
+    length = rng.uniform(1.2, 2.5)
+    phones = draw_phones(rng, n_syllables=round(3.8 * take.pace * length))
+    seconds = draw_seconds(take, phones, rng)
+    tracks = plan_tracks(take, phones, seconds * length / seconds.sum(), rng)
+    return record(speak(tracks, take, rng), rng), tracks
+
+
+def say_word(seed: int, speaker: int, word: tuple[str, ...], take_key: tuple[int, int]) -> tuple[np.ndarray, Tracks]:
+    """The phones of `word` somewhere in a clip of 1 s: int16 wave (SAMPLE_RATE_HZ,) and its truth."""
+    rng = np.random.default_rng((seed, speaker, *(key + 1 for key in take_key)))
+    take = draw_take(draw_voice(np.random.default_rng((seed, speaker))), rng)
+    seconds = draw_seconds(take, word, rng)
+    seconds *= min(1.0, 0.9 / seconds.sum())
+    before = rng.uniform(0.2, 0.8) * (1.0 - seconds.sum())
+    seconds = np.array([before, *seconds, 1.0 - seconds.sum() - before])
+    tracks = plan_tracks(take, ("_", *word, "_"), seconds, rng)
+    return record(speak(tracks, take, rng), rng), tracks
+
+
+def record(wave: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The wave through a channel, at a random level, as int16 (N,)."""
+    heard = send(wave, rng)
+    heard *= 10 ** (rng.uniform(*LEVEL_DB) / 20) / np.sqrt(np.mean(heard**2))
+    return np.round(32767 * np.clip(heard, -1.0, 1.0)).astype(np.int16)
 
 
 def speak(tracks: Tracks, voice: Voice, rng: np.random.Generator) -> np.ndarray:
@@ -28,8 +69,9 @@ def speak(tracks: Tracks, voice: Voice, rng: np.random.Generator) -> np.ndarray:
     breath = voice.breathiness * voicing * (1 + np.cos(2 * np.pi * phase)) * rng.standard_normal(n_samples)
     frication = np.interp(np.arange(n_samples) / SAMPLE_RATE_HZ, tracks.seconds, tracks.frication)
     hiss = frication * rng.standard_normal(n_samples)
-    spectrum = _spectra(pulses + breath) * tract_response(tracks, voice)  # (K, bins)
-    hissing = np.flatnonzero(tracks.frication > 1e-3)
+    spectrum = np.zeros((len(tracks.phone), RESPONSE_SAMPLES // 2 + 1), np.complex64)
+    sounding, hissing = np.flatnonzero(tracks.voicing > 1e-3), np.flatnonzero(tracks.frication > 1e-3)
+    spectrum[sounding] = _spectra(pulses + breath, sounding) * tract_response(tracks, voice, sounding)
     spectrum[hissing] += _spectra(hiss, hissing) * frication_response(tracks, hissing)
     return _overlap_add(irfft(spectrum, RESPONSE_SAMPLES))[:n_samples]
 
@@ -51,29 +93,26 @@ def glottal_pulses(tracks: Tracks, voice: Voice, n_samples: int, rng: np.random.
     return pulses, phase
 
 
-def tract_response(tracks: Tracks, voice: Voice) -> np.ndarray:
-    """Source slope, cascade of formants, nasal pole and zero, at each step: (K, bins) complex."""
-    sections = [_section(hz, width) for hz, width in zip(tracks.formants_hz.T, tracks.bandwidths_hz.T, strict=True)]
-    sections.append(_section(np.full(len(tracks.phone), NASAL_POLE_HZ), NASAL_WIDTH_HZ))
-    poles = np.ones((len(tracks.phone), 1))
-    for section in sections:
-        poles = _multiply(poles, section / section.sum(axis=1, keepdims=True))  # gain 1 at 0 Hz, as Klatt's
+def tract_response(tracks: Tracks, voice: Voice, steps: np.ndarray) -> np.ndarray:
+    """Source slope, cascade of formants, nasal pole and zero, at some steps: (steps, bins) complex64."""
+    hz, width_hz = tracks.formants_hz[steps], tracks.bandwidths_hz[steps]
+    poles = _unit(_section(np.full(len(steps), NASAL_POLE_HZ), NASAL_WIDTH_HZ))
+    for formant in range(hz.shape[1]):
+        poles = _multiply(poles, _unit(_section(hz[:, formant], width_hz[:, formant])))
     source = np.convolve([1.0, -SOURCE_POLE], [1.0, -voice.tilt])
     poles = _multiply(poles, np.broadcast_to(source, (len(poles), 3)))
-    zeros = _section(tracks.nasal_zero_hz, NASAL_WIDTH_HZ)
-    zeros = zeros / zeros.sum(axis=1, keepdims=True)
+    zeros = _unit(_section(tracks.nasal_zero_hz[steps], NASAL_WIDTH_HZ))
     level = np.sqrt(1 - SOURCE_POLE**2) * (1 - voice.tilt)
-    inverse = 1 / rfft(poles, RESPONSE_SAMPLES)  # 22 poles near the circle need float64
-    return rfft((level * zeros).astype(np.float32), RESPONSE_SAMPLES) * inverse.astype(np.complex64)
+    inverse = 1 / rfft(poles, RESPONSE_SAMPLES)  # 20 poles near the circle need float64
+    return _spectrum_of_three(level * zeros) * inverse.astype(np.complex64)
 
 
 def frication_response(tracks: Tracks, steps: np.ndarray) -> np.ndarray:
-    """A wide resonance in front of the constriction, nothing at 0 Hz: (K, bins) complex, its peak near 1."""
+    """A wide resonance in front of the constriction, nothing at 0 Hz: (steps, bins) complex64, its peak near 1."""
     width_hz = tracks.frication_width_hz[steps]
-    poles = _section(tracks.frication_hz[steps], width_hz)
-    peak = np.pi * width_hz / SAMPLE_RATE_HZ * 2
-    slope = rfft(np.array([1.0, -1.0]), RESPONSE_SAMPLES)
-    return (peak[:, None] * slope / rfft(poles, RESPONSE_SAMPLES)).astype(np.complex64)
+    poles = _spectrum_of_three(_section(tracks.frication_hz[steps], width_hz))
+    zeros = _spectrum_of_three(np.outer(2 * np.pi * width_hz / SAMPLE_RATE_HZ, [1.0, -1.0, 0.0]))
+    return zeros / poles
 
 
 def send(wave: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -97,6 +136,18 @@ def _section(hz: np.ndarray, width_hz: np.ndarray | float) -> np.ndarray:
     """The polynomial 1 - 2 r cos θ z⁻¹ + r² z⁻² of a resonance (K,), or of its inverse: (K, 3)."""
     radius = np.exp(-np.pi * np.broadcast_to(width_hz, hz.shape) / SAMPLE_RATE_HZ)
     return np.stack([np.ones_like(hz), -2 * radius * np.cos(2 * np.pi * hz / SAMPLE_RATE_HZ), radius**2], axis=1)
+
+
+def _unit(section: np.ndarray) -> np.ndarray:
+    """Sections (K, 3) with a gain of 1 at 0 Hz, as Klatt's."""
+    return section / section.sum(axis=1, keepdims=True)
+
+
+def _spectrum_of_three(section: np.ndarray) -> np.ndarray:
+    """Responses of three-tap filters (K, 3), written out, which is quicker than an FFT: (K, bins) complex64."""
+    delay = np.exp(-2j * np.pi * np.arange(RESPONSE_SAMPLES // 2 + 1) / RESPONSE_SAMPLES).astype(np.complex64)
+    first, second, third = section.astype(np.float32).T[:, :, None]
+    return (third * delay + second) * delay + first
 
 
 def _multiply(left: np.ndarray, right: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from kit.models.conformer import ConformerLayer
 from kit.models.heads import AMSoftmaxHead, CosineHead, LinearHead
 from kit.models.pooling import POOLINGS
 from kit.models.stem import FrameStem
-from kit.models.timm_stages import create_net, embed_by_length, timm_stages
+from kit.models.timm_stages import embed_by_length, timm_stages
 from kit.models.transformer import TransformerLayer, hidden_layer
 
 
@@ -24,7 +24,7 @@ class Net(nn.Module):
 
     stages: name to module, each (h, mask) -> (h, mask), the last giving frames (B, T, D).
     hidden: what lies between pooling and z.
-    one_length: in eval, padded clips are embedded by groups of one length, for nets that cannot mask.
+    one_length: in eval, and without mix, padded clips run in groups of one length, for nets that cannot mask.
     """
 
     def __init__(
@@ -122,8 +122,7 @@ def conformer(config, n_mels: int) -> tuple[dict[str, nn.Module], int]:
 def timm_net(config, n_mels: int) -> tuple[dict[str, nn.Module], int]:
     if config.frame_stack != 1:
         raise ValueError(f"frame_stack must be 1 with backbone 'timm', got {config.frame_stack}")
-    net = create_net(config.timm_name)
-    return timm_stages(net, n_mels, config.normalize), net.num_features
+    return timm_stages(config.timm_name, n_mels, config.normalize)
 
 
 def frame_stages(config, n_mels: int, layer: Callable[[], nn.Module]) -> dict[str, nn.Module]:
@@ -139,7 +138,5 @@ BACKBONES = {"transformer": transformer, "conformer": conformer, "timm": timm_ne
 HEADS = {
     "linear": lambda config, width, n_classes: LinearHead(width, n_classes),
     "cosine": lambda config, width, n_classes: CosineHead(width, n_classes, config.scale),
-    "am_softmax": lambda config, width, n_classes: AMSoftmaxHead(
-        width, n_classes, config.scale, config.margin
-    ),
+    "am_softmax": lambda config, width, n_classes: AMSoftmaxHead(width, n_classes, config.scale, config.margin),
 }

@@ -1,4 +1,4 @@
-"""The Conformer (Gulati et al. 2020, arXiv 2005.08100), drawn as torchaudio draws it: no positions but the convolution's.
+"""The Conformer (Gulati et al. 2020, arXiv 2005.08100), as torchaudio draws it, without position encodings.
 
 Departures: padded frames are zeroed before the depthwise convolution and stay out of the norms' statistics,
 and dropout follows the attention but is not applied to its weights, as in the paper.

@@ -32,9 +32,7 @@ class CosineHead(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         with torch.autocast(z.device.type, enabled=False):
-            cosine = F.linear(
-                F.normalize(z.float(), dim=1), F.normalize(self.weight.float(), dim=1)
-            )  # (B, C)
+            cosine = F.linear(F.normalize(z.float(), dim=1), F.normalize(self.weight.float(), dim=1))  # (B, C)
         return self.scale * cosine
 
     def with_margin(self, logits: Tensor, target: Tensor, margin: float | Tensor | None = None) -> Tensor:

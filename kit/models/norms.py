@@ -38,9 +38,7 @@ class GroupNorm(nn.GroupNorm):
         padded = ~mask.unsqueeze(-1)  # (B, T, 1)
         count = mask.sum(dim=1).mul(h.shape[-1]).view(-1, 1, 1)
         centred = h - h.masked_fill(padded, 0.0).sum(dim=(1, 2), keepdim=True) / count
-        variance = (
-            centred.masked_fill(padded, 0.0).square().sum(dim=(1, 2), keepdim=True) / count
-        )  # (B, 1, 1)
+        variance = centred.masked_fill(padded, 0.0).square().sum(dim=(1, 2), keepdim=True) / count  # (B, 1, 1)
         return centred * (variance + self.eps).rsqrt() * self.weight + self.bias
 
 

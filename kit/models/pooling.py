@@ -57,9 +57,7 @@ class StatisticsPooling(nn.Module):
     def __init__(self, width: int, hidden_width: int = 128):
         super().__init__()
         self.out_width = 2 * width
-        self.score = nn.Sequential(
-            nn.Linear(width, hidden_width), nn.Tanh(), nn.Linear(hidden_width, 1, bias=False)
-        )
+        self.score = nn.Sequential(nn.Linear(width, hidden_width), nn.Tanh(), nn.Linear(hidden_width, 1, bias=False))
 
     def forward(self, frames: Tensor, mask: Tensor | None = None) -> Tensor:
         weights = weights_over_time(self.score(frames).squeeze(-1), mask).unsqueeze(-1)  # (B, T, 1)
@@ -93,7 +91,7 @@ class GeMPooling(nn.Module):
 
 
 class SEDPooling(nn.Module):
-    """The maximum over time plus the mean over time, as sound event detection nets pool (Kong et al. 2020, arXiv 1912.10211)."""
+    """The maximum plus the mean over time, as sound event detectors pool (Kong et al. 2020, arXiv 1912.10211)."""
 
     def __init__(self, width: int):
         super().__init__()

@@ -33,7 +33,7 @@ class Normalize(nn.Module):
 
 
 def stack_frames(mel: Tensor, mask: Tensor | None, frame_stack: int) -> tuple[Tensor, Tensor | None]:
-    """Adjacent frames side by side, (B, ceil(T / k), k·F), valid where any of its frames is; the end is filled with 0."""
+    """k adjacent frames side by side: (B, ceil(T / k), k·F), the end filled with 0, valid where any of the k is."""
     batch, n_frames, n_mels = mel.shape
     missing = -n_frames % frame_stack
     mel = F.pad(mel, (0, 0, 0, missing)).reshape(batch, -1, frame_stack * n_mels)

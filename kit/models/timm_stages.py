@@ -6,6 +6,7 @@ training padded frames are merely 0, and in eval `embed_by_length` runs every le
 """
 
 import difflib
+from collections.abc import Callable
 
 import timm
 import torch
@@ -119,9 +120,7 @@ def cut_vit(net: VisionTransformer, n_mels: int) -> list[nn.Module]:
     patch_height = net.patch_embed.patch_size[0]
     final = VitMap(net.norm, net.num_prefix_tokens, height=-(-max(n_mels, MIN_SIDE) // patch_height))
     blocks = list(net.blocks)
-    net.blocks = net.norm = net.fc_norm = (
-        nn.Identity()
-    )  # the stem keeps the net for what comes before its blocks
+    net.blocks = net.norm = net.fc_norm = nn.Identity()  # the stem keeps the net for what comes before its blocks
     net.attn_pool = None
     return [VitStem(net), *blocks, final]
 
@@ -138,46 +137,55 @@ def create_net(timm_name: str, pretrained: bool = False) -> nn.Module:
     """The timm net of that name, one channel in, without its classifier. Raises ValueError for an unknown name."""
     if not timm.is_model(timm_name):
         near = ", ".join(difflib.get_close_matches(timm_name, timm.list_models())) or "see timm.list_models()"
-        raise ValueError(f"timm_name must be a name that timm knows (near: {near}), got {timm_name!r}")
+        raise ValueError(f"timm_name must be a name that timm knows ({near}), got {timm_name!r}")
     any_size = {}
     if timm.models.is_model_in_modules(timm_name, ("vision_transformer", "deit")):
         any_size = {"dynamic_img_size": True, "dynamic_img_pad": True}
     return timm.create_model(timm_name, pretrained=pretrained, in_chans=1, num_classes=0, **any_size)
 
 
-def timm_stages(net: nn.Module, n_mels: int, normalize: str) -> dict[str, nn.Module]:
-    """The net as named stages: stem, layer1 …, final; or stem, body, final for a family without cuts.
+def timm_stages(
+    timm_name: str, n_mels: int, normalize: str, pretrained: bool = False
+) -> tuple[dict[str, nn.Module], int]:
+    """The net as named stages, and its width: stem, layer1 …, final; or stem, body, final for a family without cuts.
 
-    Raises:
-        ValueError: the net's features are not a map.
+    Nothing is downloaded unless pretrained. Raises ValueError for a name timm does not know, a net of one fixed
+    image size, or one whose features are not a map.
     """
+    net = create_net(timm_name, pretrained)
     for family, cut in CUTS.items():
         if type(net).forward_features is family.forward_features:
             stem, *layers, final = cut(net, n_mels)
             named = {f"layer{number}": MapStage(layer) for number, layer in enumerate(layers, 1)}
-            return {"stem": ImageStem(normalize, stem), **named, "final": FinalMap(final)}
-    body = WholeNet(net)
-    check_map(body, n_mels)
-    return {
-        "stem": ImageStem(normalize, nn.Identity()),
-        "body": MapStage(body),
-        "final": FinalMap(nn.Identity()),
-    }
+            break
+    else:
+        stem, final, named = nn.Identity(), nn.Identity(), {"body": MapStage(WholeNet(net))}
+        freeze_unused(named["body"].body, timm_name, n_mels)
+    return {"stem": ImageStem(normalize, stem), **named, "final": FinalMap(final)}, net.num_features
 
 
-@torch.no_grad()
-def check_map(body: WholeNet, n_mels: int) -> None:
-    """Raises ValueError unless the net makes maps (B, num_features, H, W) of images."""
-    shape = body.eval()(torch.zeros(1, 1, max(n_mels, MIN_SIDE), MIN_SIDE)).shape
-    body.train()
-    channels = body.net.num_features
-    if len(shape) != 4 or shape[1] != channels:
+def freeze_unused(body: WholeNet, timm_name: str, n_mels: int) -> None:
+    """Tries the net on an empty image, and freezes what only its classifier used, for which no gradient will come.
+
+    Raises ValueError unless the net makes maps (B, num_features, H, W) of images of any size.
+    """
+    try:
+        features = body.eval()(torch.zeros(1, 1, max(n_mels, MIN_SIDE), MIN_SIDE))
+    except AssertionError as error:  # timm's own check of the image's size
+        raise ValueError(f"timm_name must name a net for images of any size, got {timm_name!r}: {error}") from None
+    if features.dim() != 4 or features.shape[1] != body.net.num_features:
         raise ValueError(
-            f"timm_name must name a net whose forward_features is a map (B, {channels}, H, W), got {tuple(shape)}"
+            f"timm_name must name a net whose features are a map (B, {body.net.num_features}, H, W), "
+            f"got {timm_name!r} with {tuple(features.shape)}"
         )
+    features.sum().backward()
+    for parameter in body.parameters():
+        parameter.requires_grad_(parameter.grad is not None)
+        parameter.grad = None
+    body.train()
 
 
-def embed_by_length(embed, mel: Tensor, mask: Tensor) -> Tensor:
+def embed_by_length(embed: Callable[[Tensor], Tensor], mel: Tensor, mask: Tensor) -> Tensor:
     """z (B, D) of each clip as if it were alone: clips of one length run together, trimmed to it, without mask.
 
     embed maps mel (B, T, F) to z. Raises ValueError where padding is not at a clip's end.
@@ -185,9 +193,7 @@ def embed_by_length(embed, mel: Tensor, mask: Tensor) -> Tensor:
     lengths = mask.sum(dim=1)
     steps = torch.arange(mask.shape[1], device=mask.device)
     if not torch.equal(mask, steps < lengths.unsqueeze(1)):
-        raise ValueError(
-            "mask must be True, then False, along time for a timm net, got padding before a valid frame"
-        )
+        raise ValueError("mask must be True, then False, along time for a timm net, got padding before a valid frame")
     found, places = [], []
     for length in lengths.unique().tolist():
         place = (lengths == length).nonzero().squeeze(1)

@@ -62,7 +62,7 @@ def interval(
     whose scores are averaged; metric a name in METRICS or a function(target, probability) -> float; clusters (N,)
     what each row belongs to, or None where rows are independent.
     """
-    value, found = _bootstrap(target, [(1, probability)], metric, clusters, (seed, n_resamples))
+    value, found, _ = _bootstrap(target, [(1, probability)], metric, clusters, (seed, n_resamples))
     return Interval(value, *map(float, found.confidence_interval))
 
 
@@ -81,8 +81,7 @@ def paired(
     For log loss, where lower is better, a negative difference speaks for A.
     """
     contrast = [(1, prob_a), (-1, prob_b)]
-    value, found = _bootstrap(target, contrast, metric, clusters, (seed, n_resamples))
-    n_clusters = len(target) if clusters is None else len(np.unique(clusters))
+    value, found, n_clusters = _bootstrap(target, contrast, metric, clusters, (seed, n_resamples))
     p = _p_value(found.bootstrap_distribution, n_clusters)
     return Difference(value, *map(float, found.confidence_interval), p)
 
@@ -105,7 +104,7 @@ def metric_function(metric: Metric) -> Callable[[np.ndarray, np.ndarray], float]
 
 
 def _bootstrap(target, contrast, metric, clusters, drawing):
-    """The signed sum of the metric over `contrast`, and scipy's result for it."""
+    """The signed sum of the metric over `contrast`, scipy's result for it, and the number of clusters drawn from."""
     target = np.asarray(target)
     contrast = [(sign, _stacked(probability, len(target))) for sign, probability in contrast]
     members = _members(clusters, len(target))
@@ -116,6 +115,9 @@ def _bootstrap(target, contrast, metric, clusters, drawing):
     else:
         data = (np.arange(members.max() + 1),)
         statistic = _over_rows(target, contrast, function, members)
+    n_clusters = len(data[0])
+    if n_clusters < 2:
+        raise ValueError(f"a bootstrap must have at least 2 clusters, got {n_clusters}")
     seed, n_resamples = drawing
     found = stats.bootstrap(
         data,
@@ -123,25 +125,23 @@ def _bootstrap(target, contrast, metric, clusters, drawing):
         paired=True,
         vectorized=vectorized,
         n_resamples=n_resamples,
-        batch=max(1, ELEMENTS // len(data[0])),
-        confidence_level=_expanded_level(len(data[0])),
+        batch=max(1, ELEMENTS // n_clusters),
+        confidence_level=_expanded_level(n_clusters),
         method="percentile",
         random_state=np.random.default_rng(seed),  # scipy 1.15 named it rng, and takes both
     )
-    if not np.isfinite(found.bootstrap_distribution).all():
-        raise ValueError("metric must be finite on every resample, got nan or inf")
-    return float(statistic(*data)), found
+    return float(statistic(*data)), found, n_clusters
 
 
 def _cluster_sums(target, contrast, terms, members):
-    """Each cluster's total and weight, both (G,): their sums' ratio is the metric, and the difference of two."""
+    """Each cluster's total and weight, both (G,): the ratio of their sums is the contrast. Weightless ones are out."""
     total = np.zeros(len(target))
     for sign, seeds in contrast:
         for probability in seeds:
             row_total, weight = terms(target, probability)
             total += sign * row_total / len(seeds)
     totals, weights = np.bincount(members, total), np.bincount(members, weight)
-    return totals, weights
+    return totals[weights > 0], weights[weights > 0]
 
 
 def _ratio(totals: np.ndarray, weights: np.ndarray, axis: int = -1) -> np.ndarray:
@@ -154,10 +154,13 @@ def _over_rows(target, contrast, function, members):
 
     def statistic(drawn: np.ndarray) -> float:
         rows = np.concatenate([rows_of[int(cluster)] for cluster in drawn])
-        return sum(
+        value = sum(
             sign * np.mean([function(target[rows], probability[rows]) for probability in seeds])
             for sign, seeds in contrast
         )
+        if not np.isfinite(value):
+            raise ValueError(f"metric must be finite on every resample, got {value}")
+        return value
 
     return statistic
 
@@ -174,14 +177,10 @@ def _stacked(probability: np.ndarray, n_rows: int) -> np.ndarray:
 def _members(clusters: np.ndarray | None, n_rows: int) -> np.ndarray:
     """The cluster number (N,) of each row."""
     if clusters is None:
-        members = np.arange(n_rows)
-    else:
-        if np.shape(clusters) != (n_rows,):
-            raise ValueError(f"clusters must have shape ({n_rows},), got {np.shape(clusters)}")
-        _, members = np.unique(clusters, return_inverse=True)
-    if members.max(initial=-1) < 1:
-        raise ValueError(f"a bootstrap must have at least 2 clusters, got {members.max(initial=-1) + 1}")
-    return members
+        return np.arange(n_rows)
+    if np.shape(clusters) != (n_rows,):
+        raise ValueError(f"clusters must have shape ({n_rows},), got {np.shape(clusters)}")
+    return np.unique(clusters, return_inverse=True)[1]
 
 
 def _expanded_level(n: int) -> float:

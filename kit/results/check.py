@@ -29,7 +29,7 @@ class SubmissionError(ValueError):
     def __init__(self, file: Path, rule: str, value: object, row: int | None = None, column: str | None = None):
         self.file, self.rule, self.value, self.row, self.column = file, rule, value, row, column
         place = f"{file}" + ("" if row is None else f", row {row}") + ("" if column is None else f", column {column}")
-        shown = repr(value[:SHOWN]) if isinstance(value, str) else value
+        shown = repr(value[:SHOWN]) if column is not None and isinstance(value, str) else value
         super().__init__(f"{place}: {rule}, got {shown}")
 
 
@@ -50,7 +50,7 @@ def check_content(content: bytes, path: Path, competition: Competition) -> pd.Da
     _check_header(header, wanted, path)
     for line, row in zip(lines, rows, strict=True):
         if len(row) != len(wanted):
-            raise SubmissionError(path, f"must have {len(wanted)} fields", f"{len(row)} fields", line)
+            raise SubmissionError(path, f"must have {len(wanted)} fields", len(row), line)
     table = pd.DataFrame(rows, columns=wanted, index=lines, dtype=object)
     for column in wanted:
         _raise_first(table[column] == "", table, column, path, "must not be empty")
@@ -128,13 +128,15 @@ def _check_header(header: list[str], wanted: list[str], path: Path) -> None:
     text = ",".join(header)
     for separator in SEPARATORS:
         if text.split(separator) == wanted:
-            raise SubmissionError(path, "fields must be separated by a comma alone", separator, 1)
+            raise SubmissionError(path, "fields must be separated by a comma alone", repr(separator), 1)
     for column in wanted:
         if header.count(column) != 1:
             raise SubmissionError(path, f"header must name {column} once", text, 1, column)
     for column in header:
         if column not in wanted:
-            raise SubmissionError(path, f"header must have no columns but {','.join(wanted)[:SHOWN]}", column, 1, column)
+            raise SubmissionError(
+                path, f"header must have no columns but {','.join(wanted)[:SHOWN]}", column, 1, column
+            )
     raise SubmissionError(path, f"columns must be in the order {','.join(wanted)[:SHOWN]}", text, 1)
 
 
@@ -148,7 +150,7 @@ def _check_ids(table: pd.DataFrame, competition: Competition, path: Path) -> Non
     if len(table) < len(wanted):
         missing = sorted(set(wanted) - set(ids))
         rule = f"must have a row for each of {len(wanted)} test ids ({len(missing)} missing, such as {missing[0]!r})"
-        raise SubmissionError(path, rule, f"{len(table)} rows", None, column)
+        raise SubmissionError(path, rule, len(table), None, column)
 
 
 def _check_labels(table: pd.DataFrame, competition: Competition, path: Path) -> None:
@@ -170,8 +172,7 @@ def _check_probabilities(table: pd.DataFrame, competition: Competition, path: Pa
 def _check_varies(column: pd.Series, competition: Competition, path: Path) -> None:
     """A column that says the same of every row was not predicted by a model that works."""
     if len(column) > 1 and len(competition.classes) > 1 and column.nunique() == 1:
-        rule = "must not say the same in every row"
-        raise SubmissionError(path, rule, f"{column.iloc[0]} in all {len(column)}", None, column.name)
+        raise SubmissionError(path, "must not say the same in every row", column.iloc[0], None, column.name)
 
 
 def _raise_first(bad: pd.Series, table: pd.DataFrame, column: str, path: Path, rule: str) -> None:

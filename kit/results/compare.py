@@ -20,7 +20,7 @@ NEEDED = ("seed", "metric", "folds", "minutes", "parameters", "cluster")  # of m
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run, by its folder's name. oof: id, fold, label, (group), then a probability a class; a row a training utterance."""
+    """A finished run, named by its folder; oof, a row an utterance: id, fold, label, (group), a probability a class."""
 
     name: str
     config: dict
@@ -118,7 +118,7 @@ def compare_runs(
     metric = metric or first.metrics["metric"]
     rows = []
     for name, group in groups.items():
-        row = {"name": name, "seeds": len(group), "score": _score(first.target, _seeds(group), metric)}
+        row = {"name": name, "seeds": len(group), "score": _score(first.target, _seeds(group), metric), "delta": 0.0}
         if name != baseline:
             found = paired(
                 first.target, _seeds(group), base, metric, first.clusters, seed=seed, n_resamples=n_resamples

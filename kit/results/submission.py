@@ -26,7 +26,6 @@ def write_submission(competition: Competition, test_probability: pd.DataFrame, p
     table = _ordered(test_probability, competition)
     content = _csv_bytes(competition, _fields(table, competition))
     check_content(content, path, competition)
-    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as beside:
         beside.write_bytes(content)
     return path

@@ -20,11 +20,12 @@ CHOICES = {
 }
 AT_LEAST_ONE = (
     "segment_frames", "width", "layers", "heads", "ff_width", "kernel_size", "frame_stack", "epochs", "batch_size",
-    "patience", "average_best", "eval_frames", "n_folds",
+    "patience", "average_best", "eval_frames",
+    "n_folds",
 )  # fmt: skip
 AT_LEAST_ZERO = (
-    "seed", "fold_seed", "time_masks", "time_mask_frames", "freq_masks", "freq_mask_bins", "margin_warmup_steps", "warmup_steps",
-    "weight_decay", "clip_norm", "epoch_steps", "eval_crops", "workers",
+    "seed", "fold_seed", "time_masks", "time_mask_frames", "freq_masks", "freq_mask_bins", "margin_warmup_steps",
+    "warmup_steps", "weight_decay", "clip_norm", "epoch_steps", "eval_crops", "workers",
 )  # fmt: skip
 FRACTIONS = ("dropout", "margin", "label_smoothing", "ema_decay")
 

@@ -6,11 +6,7 @@
 On one machine the jobs are processes, one a GPU or one a core. Elsewhere: `joblib.parallel_config("dask", …)`.
 """
 
-import hashlib
-import importlib.metadata
 import json
-import os
-import platform
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -24,17 +20,15 @@ import torch
 from joblib.parallel import get_active_backend
 from tqdm.std import tqdm
 
-import kit
 from kit.data.atomic import replacing
 from kit.data.competition import Competition
 from kit.data.folds import make_folds
 from kit.data.store import Store, open_store, pack
 from kit.training.config import Config
+from kit.training.environment import environment
 from kit.training.fit import fit
 from kit.training.metrics import METRICS, precision
 from kit.training.predict import predict, probability_table
-
-LIBRARIES = ("torch", "torchaudio", "timm", "accelerate", "numpy", "pandas", "scikit-learn")
 
 
 def crossval(
@@ -46,12 +40,15 @@ def crossval(
     folds: Sequence[int] | None = None,
     cache: str | Path = "cache",
     n_jobs: int | None = None,
+    threads: int | None = None,
     progress: bool = True,
 ) -> list[Path]:
     """Train every experiment on every fold with every seed (None: the config's own); the run folders, in order.
 
     What is finished with the same config is kept, what was cut short goes on. `folds` picks some of
-    range(config.n_folds). Raises ValueError where a run folder holds another config or other data.
+    range(config.n_folds). On a CPU `n_jobs` jobs run at once (None: one a core), each with `threads` (None: what is
+    left); another number of threads rounds otherwise, and so gives slightly other numbers. Raises ValueError where a
+    run folder holds another config or other data.
     """
     runs = []
     for config in experiments:
@@ -65,7 +62,8 @@ def crossval(
     workers = n_jobs or _workers(len(jobs))
     with _Bar(runs, progress):
         parallel = joblib.Parallel(n_jobs=workers)
-        parallel(joblib.delayed(_train_fold)(*job, number, workers) for number, job in enumerate(jobs))
+        threads = threads or max(1, joblib.cpu_count() // (workers or 1))
+        parallel(joblib.delayed(_train_fold)(*job, number, threads) for number, job in enumerate(jobs))
     for run in runs:
         run.finish()
     return [run.folder for run in runs]
@@ -142,27 +140,6 @@ class _Run:
         )
 
 
-def environment() -> dict:
-    """An allow-list of versions and hardware; never the environment itself, which holds secrets."""
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    return {
-        "python": platform.python_version(),
-        "platform": f"{platform.system()} {platform.machine()}",
-        "cores": os.cpu_count(),
-        "gpu": gpu,
-        "gpus": torch.cuda.device_count(),
-        "kit_sha256": _kit_sha256(),
-        **{name: importlib.metadata.version(name) for name in LIBRARIES},
-    }
-
-
-def _kit_sha256() -> str:
-    root, digest = Path(kit.__file__).parent, hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
-        digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
-
-
 def _refuse_twins(runs: list[_Run]) -> None:
     seen = set()
     for run in runs:
@@ -178,7 +155,7 @@ def _workers(n_jobs: int) -> int | None:
     return max(1, min(n_jobs, torch.cuda.device_count() or joblib.cpu_count()))
 
 
-def _train_fold(config: Config, store_folder, metric, fold, folder: Path, number: int, workers: int | None) -> None:
+def _train_fold(config: Config, store_folder, metric, fold, folder: Path, number: int, threads: int) -> None:
     """One fold, start to end: fit, predict its held-out rows and the test rows, write what came out."""
     started = time.monotonic()
     for stray in folder.glob(".*.part"):  # what a kill left of a file that was being written
@@ -186,7 +163,7 @@ def _train_fold(config: Config, store_folder, metric, fold, folder: Path, number
     if torch.cuda.is_available():
         torch.cuda.set_device(number % torch.cuda.device_count())
     else:
-        torch.set_num_threads(max(1, joblib.cpu_count() // (workers or 1)))
+        torch.set_num_threads(threads)
     store = open_store(store_folder)
     train, test = store.rows("train"), store.rows("test")
     index = store.index.iloc[train]

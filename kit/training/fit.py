@@ -4,15 +4,13 @@ Every random draw is a function of (seed, epoch, step, process): nothing is carr
 optimiser state. So an epoch begun again after a kill is the epoch that was killed, bit for bit on a CPU.
 """
 
-import copy
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
@@ -20,11 +18,11 @@ from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from tqdm.std import tqdm
 
-from kit.data.atomic import replacing
 from kit.data.augment import SpecAugment
 from kit.data.dataset import Batch, EpochBatches, SpectrogramDataset, batch_loader, generator_for
 from kit.data.store import Store
 from kit.models.build import build_model
+from kit.training.checkpoint import average_weights, keep_best, load_checkpoint, save_checkpoint
 from kit.training.config import Config
 from kit.training.losses import classification_loss
 from kit.training.metrics import METRICS, log_loss
@@ -35,16 +33,6 @@ LOOK_EVERY = 50  # steps between looks at the losses: on a GPU, each look makes 
 
 class DivergedError(RuntimeError):
     """The loss is no longer a number."""
-
-
-@dataclass
-class Progress:
-    """What last.pt holds beside the model and the optimiser."""
-
-    epoch: int = 0  # epochs done
-    best: list[tuple[float, int, dict[str, Tensor]]] = field(default_factory=list)  # score, epoch, weights
-    stale: int = 0  # validations since the best score
-    log: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -78,7 +66,7 @@ def fit(
     model, optimizer = accelerator.prepare(raw, optimizer)
     ema = ModelEmaV3(raw, config.ema_decay, use_warmup=True) if config.ema_decay else None
     shown = ema.module if ema else raw  # what is validated and kept
-    state = _load(folder / "last.pt", config, raw, shown, optimizer, accelerator)
+    state = load_checkpoint(folder / "last.pt", config, raw, shown, optimizer, accelerator)
     loader = _train_loader(config, store, train_rows, accelerator)
     target = store.index["target"].to_numpy()[np.asarray(valid_rows)]
     bar = tqdm(
@@ -89,16 +77,16 @@ def fit(
         row = _train_epoch(config, state.epoch, model, raw.head, optimizer, ema, loader, accelerator, bar)
         probability = predict(shown, store, valid_rows, config, accelerator)
         row |= {"valid_score": METRICS[metric](target, probability), "valid_loss": log_loss(target, probability)}
-        _keep(state, row, shown, config)
+        keep_best(state, row, shown, config)
         bar.set_postfix(loss=f"{row['loss']:.3f}", score=f"{row['valid_score']:.3f}")
         if accelerator.is_main_process:
-            _save(folder, config, state, raw, shown, optimizer, accelerator, store)
+            save_checkpoint(folder, config, state, raw, shown, optimizer, accelerator, store)
     bar.close()
     shown.load_state_dict(average_weights([weights for _, _, weights in state.best]))
     score, epoch, _ = state.best[0]
     if len(state.best) > 1:
         score = METRICS[metric](target, predict(shown, store, valid_rows, config, accelerator))
-    return Fitted(shown, score, epoch, accelerator)
+    return Fitted(shown.eval(), score, epoch, accelerator)
 
 
 def learning_rate(config: Config, step: int, steps: int) -> float:
@@ -112,17 +100,6 @@ def learning_rate(config: Config, step: int, steps: int) -> float:
 def margin_at(config: Config, step: int) -> float:
     """The head's margin at a step: grows linearly over the warm-up."""
     return config.margin * min(1.0, step / config.margin_warmup_steps) if config.margin_warmup_steps else config.margin
-
-
-def average_weights(states: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """The mean of several state dicts; whole numbers, such as counters, are the first's."""
-    first = states[0]
-    if len(states) == 1:
-        return first
-    return {
-        name: torch.stack([state[name] for state in states]).mean(0) if value.is_floating_point() else value
-        for name, value in first.items()
-    }
 
 
 def _accelerator(config: Config) -> Accelerator:
@@ -203,64 +180,3 @@ def _check_losses(losses: Tensor, first_step: int, lr: float) -> None:
             f"the loss is {losses[bad[0]].item()} at step {first_step + bad[0] + 1}, learning rate {lr:.2e}: "
             "lower lr, lengthen warmup_steps, or lower margin"
         )
-
-
-def _keep(state: Progress, row: dict, model: nn.Module, config: Config) -> None:
-    """Count the epoch; keep a copy (not an alias) of the weights where they are among the best."""
-    score, state.epoch = row["valid_score"], state.epoch + 1
-    better = not state.best or score > state.best[0][0]
-    state.stale = 0 if better else state.stale + 1
-    state.log.append(row)
-    if better or len(state.best) < config.average_best or score > state.best[-1][0]:
-        weights = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
-        state.best = sorted([*state.best, (score, state.epoch, weights)], key=lambda kept: -kept[0])
-        state.best = state.best[: config.average_best]
-
-
-def _save(folder, config, state: Progress, raw, shown, optimizer, accelerator, store) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    if any(epoch == state.epoch for _, epoch, _ in state.best):
-        score, epoch, _ = state.best[0]
-        weights = average_weights([weights for _, _, weights in state.best])
-        facts = {"config": config.to_dict(), "classes": list(store.classes), "n_mels": store.n_mels}
-        with replacing(folder / "best.pt") as path:
-            torch.save({"model": weights, "score": score, "epoch": epoch, **facts}, path)
-    with replacing(folder / "log.csv") as path:
-        pd.DataFrame(state.log).to_csv(path, index=False)
-    with replacing(folder / "last.pt") as path:
-        torch.save(
-            {
-                "config": config.to_dict(),
-                "progress": vars(state),
-                "model": raw.state_dict(),
-                "ema": shown.state_dict() if shown is not raw else None,
-                "optimizer": optimizer.state_dict(),
-                "scaler": accelerator.scaler.state_dict() if accelerator.scaler else None,
-            },
-            path,
-        )
-
-
-def _load(path: Path, config: Config, raw, shown, optimizer, accelerator) -> Progress:
-    if not path.exists():
-        return Progress()
-    saved = torch.load(path, map_location="cpu", weights_only=True)
-    changed = [key for key, value in config.to_dict().items() if saved["config"].get(key, value) != value]
-    if changed:
-        told = ", ".join(f"{key} {saved['config'][key]!r} -> {getattr(config, key)!r}" for key in changed)
-        raise ValueError(f"{path}: was trained with another config ({told}); use another name, or delete the run")
-    raw.load_state_dict(saved["model"])
-    optimizer.load_state_dict(saved["optimizer"])
-    if shown is not raw:
-        shown.load_state_dict(saved["ema"])
-    if accelerator.scaler:
-        accelerator.scaler.load_state_dict(saved["scaler"])
-    return Progress(**saved["progress"])
-
-
-def load_model(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
-    """The model of a best.pt, in eval mode, and what else the file holds (config, classes, n_mels, score, epoch)."""
-    saved = torch.load(path, map_location="cpu", weights_only=True)
-    model = build_model(Config.from_dict(saved["config"]), len(saved["classes"]), saved["n_mels"])
-    model.load_state_dict(copy.copy(saved.pop("model")))
-    return model.eval(), saved

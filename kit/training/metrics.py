@@ -18,7 +18,7 @@ def accuracy(target: np.ndarray, probability: np.ndarray) -> float:
 
 
 def log_loss(target: np.ndarray, probability: np.ndarray) -> float:
-    """Mean of -log p(true class); with (N, C) targets the binary cross-entropy, averaged over classes. Lower is better."""
+    """Mean of -log p(true class); for (N, C) targets, the mean binary cross-entropy over classes. Lower is better."""
     return _ratio(log_loss_terms(target, probability))
 
 

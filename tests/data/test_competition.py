@@ -88,24 +88,46 @@ def first(content):
 
 
 HW4_FAULTS = {
-    "missing": ("metadata.json", lambda c: first(c).update(feature_path="gone.pt"), r"anna, row 0 \(gone.pt\): no such file"),
-    "leaves": ("metadata.json", lambda c: first(c).update(feature_path="../x.pt"), "leaves the competition's folder"),
-    "absolute": ("metadata.json", lambda c: first(c).update(feature_path="/etc/passwd"), "leaves the competition's folder"),
-    "duplicate": (
-        "metadata.json", lambda c: first(c).update(feature_path="uttr-2.pt"), r"ben, row 0 \(uttr-2.pt\): the same file as",
+    "missing": (
+        "metadata.json",
+        lambda c: first(c).update(feature_path="gone.pt"),
+        r"anna, row 0 \(gone.pt\): no such file",
     ),
-    "train and test": ("testdata.json", lambda c: c["utterances"][0].update(feature_path="uttr-1.pt"), "the same file as"),
+    "leaves": ("metadata.json", lambda c: first(c).update(feature_path="../x.pt"), "leaves the competition's folder"),
+    "absolute": (
+        "metadata.json",
+        lambda c: first(c).update(feature_path="/etc/passwd"),
+        "leaves the competition's folder",
+    ),
+    "duplicate": (
+        "metadata.json",
+        lambda c: first(c).update(feature_path="uttr-2.pt"),
+        r"ben, row 0 \(uttr-2.pt\): the same file as",
+    ),
+    "train and test": (
+        "testdata.json",
+        lambda c: c["utterances"][0].update(feature_path="uttr-1.pt"),
+        "the same file as",
+    ),
     "path type": ("metadata.json", lambda c: first(c).update(feature_path=7), r"row 0: must hold feature_path"),
     "length": ("metadata.json", lambda c: first(c).update(mel_len=0), "mel_len must be a positive whole number, got 0"),
     "length type": ("metadata.json", lambda c: first(c).update(mel_len=True), "whole number, got True"),
-    "no utterances": ("metadata.json", lambda c: c["speakers"].update(anna=[]), "speaker anna: must be a list of at least one"),
+    "no utterances": (
+        "metadata.json",
+        lambda c: c["speakers"].update(anna=[]),
+        "speaker anna: must be a list of at least one",
+    ),
     "no speakers": ("metadata.json", lambda c: c.update(speakers={}), "speakers: must be an object"),
-    "unmapped": ("mapping.json", lambda c: c["speaker2id"].pop("anna"), "speaker anna: is not in mapping.json|numbers must be"),
+    "unmapped": (
+        "mapping.json",
+        lambda c: c["speaker2id"].pop("anna"),
+        "speaker anna: is not in mapping.json|numbers must be",
+    ),
     "numbers": ("mapping.json", lambda c: c["speaker2id"].update(anna=5), "numbers must be 0 to 1, each once"),
     "n_mels": ("testdata.json", lambda c: c.update(n_mels=41), "n_mels: must be metadata.json's 4, got 41"),
     "n_mels type": ("metadata.json", lambda c: c.update(n_mels="4"), "must be a positive whole number, got '4'"),
     "test": ("testdata.json", lambda c: c.update(utterances=None), "utterances: must be a list"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("fault", HW4_FAULTS)
@@ -149,7 +171,11 @@ def test_broken_json_is_named(hw4, content, message):
 
 
 TABLE_FAULTS = {
-    "missing": ("train.csv", "file,keyword\nzz.wav,yes\nb.wav,no\n", r"line 2 \(zz.wav\): no such file on disk: looked for train/zz"),
+    "missing": (
+        "train.csv",
+        "file,keyword\nzz.wav,yes\nb.wav,no\n",
+        r"line 2 \(zz.wav\): no such file on disk: looked for train/zz",
+    ),
     "duplicate": ("train.csv", "file,keyword\na.wav,yes\na.wav,no\n", r"line 3 \(a.wav\): the same file as line 2"),
     "leaves": ("train.csv", "file,keyword\n../../a.wav,yes\nb.wav,no\n", "leaves the competition's folder"),
     "column": ("train.csv", "file,word\na.wav,yes\nb.wav,no\n", "has no column 'keyword'"),
@@ -161,7 +187,7 @@ TABLE_FAULTS = {
     "binary": ("train.csv", "file,keyword\n\0\xff,a\n", "not a UTF-8 CSV"),
     "sample": ("sample_submission.csv", "file,a,b\nc.wav,0,1\n", "must have two columns"),
     "leak": ("sample_submission.csv", "file,keyword\ntrain/a.wav,no\n", "train/a.wav is also a training file"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("fault", TABLE_FAULTS)

@@ -1,0 +1,60 @@
+"""Run tests/bench with pytest-benchmark, and print each row's time beside the source's way."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+
+from kit.training.environment import environment
+
+BENCHES = Path(__file__).parents[1] / "tests/bench"
+
+
+def run_benchmarks() -> pd.DataFrame:
+    """A row a piece of work: what was measured, milliseconds of the source's way and of the kit's, their ratio.
+
+    Medians of one run. Raises RuntimeError where a benchmark fails.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        found = Path(folder) / "found.json"
+        command = [sys.executable, "-m", "pytest", str(BENCHES), "-p", "no:cacheprovider"]
+        command += [
+            "-o",
+            "python_files=bench_*.py",
+            "-o",
+            "addopts=--import-mode=importlib",
+            "-q",
+            f"--benchmark-json={found}",
+            "--benchmark-quiet",
+        ]
+        if subprocess.run(command, cwd=BENCHES.parents[1]).returncode:
+            raise RuntimeError("a benchmark failed; its traceback is above")
+        benchmarks = json.loads(found.read_text())["benchmarks"]
+    return _table(benchmarks)
+
+
+def _table(benchmarks: list[dict]) -> pd.DataFrame:
+    rows: dict[str, dict] = {}
+    for item in benchmarks:
+        # test_<what>_<way>, way being "kit" or the peer's name; a parameter makes a row of its own
+        way = item["name"].split("[")[0].rsplit("_", 1)[1]
+        work = item["group"] + (f", {item['param']}" if item["param"] else "")
+        row = rows.setdefault(work, {"work": work, "beside": None, "peer (ms)": None, "kit (ms)": None, "ratio": None})
+        median = item["stats"]["median"] * 1000
+        row |= {"kit (ms)": median} if way == "kit" else {"peer (ms)": median, "beside": way}
+        if item["extra_info"]:
+            row["notes"] = ", ".join(f"{name} {value}" for name, value in item["extra_info"].items())
+    for row in rows.values():
+        if row["peer (ms)"]:
+            row["ratio"] = row["peer (ms)"] / row["kit (ms)"]
+    return pd.DataFrame(rows.values())
+
+
+def describe_machine() -> str:
+    """One line: hardware and versions that the figures belong to."""
+    facts = environment()
+    where = facts["gpu"] or f"{facts['cores']} CPU cores"
+    return f"{where}, {facts['platform']}, Python {facts['python']}, torch {facts['torch']}"

@@ -1,0 +1,251 @@
+"""The demo competitions: synthetic voices with known truth, written in the layouts of real ones.
+
+Every utterance is a function of (seed, speaker, number), so the same call gives the same bytes however many
+processes make it. A folder is complete or absent: it is written beside, as `<folder>.part`, and renamed.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import soundfile
+import torch
+from joblib import Parallel, delayed
+from tqdm.std import tqdm
+
+from kit.data.audio import LogMel, MelSpec
+from kit.data.tract import say_utterance, say_word
+from kit.data.voices import CODAS, ONSETS, PHONE_NAMES, SAMPLE_RATE_HZ, VOWELS, Tracks
+
+VERSION = 1  # of the sounds: raise it when a change of the synthesiser changes the bytes
+PARALLEL_FROM = 200  # utterances worth starting processes for
+MEL = MelSpec(sample_rate_hz=SAMPLE_RATE_HZ)
+
+
+class DemoError(ValueError):
+    """A demo that cannot be made as asked, or a folder that holds something else."""
+
+
+def make_voices(
+    folder: str | Path,
+    n_speakers: int = 40,
+    n_train: int = 20,
+    n_test: int = 10,
+    seed: int = 0,
+    progress: bool = False,
+) -> Path:
+    """A speaker identification competition in HW4's layout, with solution.csv, audio/ and truth/tracks.npz.
+
+    n_train and n_test are utterances a speaker. A folder already made by the same call is kept as it is.
+    Raises: DemoError for a bad number, or a folder that holds anything else.
+    """
+    made = {"demo": "voices", "n_speakers": n_speakers, "n_train": n_train, "n_test": n_test, "seed": seed}
+    _check_counts(made, {"n_speakers": 2, "n_train": 1, "n_test": 1, "seed": 0})
+
+    def write(part: Path) -> None:
+        _write_voices(part, n_speakers, n_train, n_test, seed, progress)
+
+    return _publish(Path(folder), made, write)
+
+
+def make_keywords(
+    folder: str | Path,
+    n_keywords: int = 12,
+    n_speakers: int = 10,
+    n_takes: int = 2,
+    n_test_speakers: int = 5,
+    seed: int = 0,
+) -> Path:
+    """Spoken keywords of 1 s in a plain table's layout, with solution.csv; test speakers are not in training.
+
+    Each speaker says each keyword n_takes times. A folder already made by the same call is kept as it is.
+    Raises: DemoError for a bad number, or a folder that holds anything else.
+    """
+    made = {"demo": "keywords", "n_keywords": n_keywords, "n_speakers": n_speakers, "n_takes": n_takes}
+    made |= {"n_test_speakers": n_test_speakers, "seed": seed}
+    _check_counts(made, {"n_keywords": 2, "n_speakers": 1, "n_takes": 1, "n_test_speakers": 1, "seed": 0})
+
+    def write(part: Path) -> None:
+        _write_keywords(part, draw_keywords(n_keywords, seed), n_speakers, n_test_speakers, n_takes, seed)
+
+    return _publish(Path(folder), made, write)
+
+
+def draw_keywords(n_keywords: int, seed: int) -> dict[str, tuple[str, ...]]:
+    """Words of two syllables by their spelling: {"shaeloo": ("sh", "ae", "l", "oo"), ...}."""
+    rng = np.random.default_rng((seed, 0, 0, 0, 1))
+    words: dict[str, tuple[str, ...]] = {}
+    while len(words) < n_keywords:
+        word = [str(rng.choice(names)) for names in (ONSETS, VOWELS, ONSETS, VOWELS, CODAS)]
+        word = tuple(word if rng.random() < 0.5 else word[:4])
+        words.setdefault("".join(word), word)
+    return words
+
+
+def truth_at_frames(tracks: Tracks, n_frames: int) -> dict[str, np.ndarray]:
+    """The truth at the centres of MEL's frames: formants_hz (T, 4), pitch_hz (T,) with 0 where unvoiced,
+    voiced (T,) bool, phone (T,) uint8, an index into PHONE_NAMES."""
+    seconds = (np.arange(n_frames) * MEL.hop_samples + MEL.window_samples / 2) / MEL.sample_rate_hz
+
+    def at(track: np.ndarray) -> np.ndarray:
+        return np.interp(seconds, tracks.seconds, track)
+
+    voiced = at(tracks.voicing) > 0.3
+    return {
+        "formants_hz": np.stack([at(track) for track in tracks.formants_hz.T[:4]], axis=1).astype(np.float32),
+        "pitch_hz": np.where(voiced, at(tracks.pitch_hz), 0.0).astype(np.float32),
+        "voiced": voiced,
+        "phone": tracks.phone[np.searchsorted(tracks.seconds, seconds)].astype(np.uint8),
+    }
+
+
+def _write_voices(part: Path, n_speakers: int, n_train: int, n_test: int, seed: int, progress: bool) -> None:
+    n_each = n_train + n_test
+    keys = [(seed, speaker, number) for speaker in range(n_speakers) for number in range(n_each)]
+    (part / "audio").mkdir()
+    to_mel, names, lengths, truths = LogMel(MEL), [], [], []
+    said = _in_parallel(say_utterance, keys)
+    for key, (wave, tracks) in zip(keys, tqdm(said, "voices", len(keys), disable=not progress), strict=True):
+        name = "uttr-" + _hash("voices", *key)
+        mel = to_mel(torch.from_numpy(wave / np.float32(32768))[None])[0]  # (T, F)
+        soundfile.write(part / "audio" / f"{name}.flac", wave, SAMPLE_RATE_HZ)
+        torch.save(mel, part / f"{name}.pt")
+        names.append(f"{name}.pt")
+        lengths.append(len(mel))
+        truths.append(truth_at_frames(tracks, len(mel)))
+    _write_truth(part, names, lengths, truths)
+    _write_hw4_tables(part, names, lengths, n_train, n_each, seed)
+
+
+def _write_truth(part: Path, names: list[str], lengths: list[int], truths: list[dict[str, np.ndarray]]) -> None:
+    """truth/tracks.npz: utterance u's frames are rows offset[u] to offset[u + 1] of each track."""
+    (part / "truth").mkdir()
+    np.savez(
+        part / "truth" / "tracks.npz",
+        name=np.array(names),
+        offset=np.cumsum([0, *lengths]),
+        phone_names=np.array(PHONE_NAMES),
+        vowels=np.array(VOWELS),
+        **{track: np.concatenate([truth[track] for truth in truths]) for track in truths[0]},
+    )
+
+
+def _write_hw4_tables(part: Path, names: list[str], lengths: list[int], n_train: int, n_each: int, seed: int) -> None:
+    speakers = [f"id{speaker:05d}" for speaker in range(len(names) // n_each)]
+    items = [{"feature_path": name, "mel_len": length} for name, length in zip(names, lengths, strict=True)]
+    of_speaker = {speaker: items[n * n_each : (n + 1) * n_each] for n, speaker in enumerate(speakers)}
+    train = {speaker: mine[:n_train] for speaker, mine in of_speaker.items()}
+    test = [(item, speaker) for speaker, mine in of_speaker.items() for item in mine[n_train:]]
+    rng = np.random.default_rng((seed, 0, 0, 0, 2))
+    test = [test[row] for row in rng.permutation(len(test))]
+    mapping = {
+        "speaker2id": {speaker: n for n, speaker in enumerate(speakers)},
+        "id2speaker": {str(n): speaker for n, speaker in enumerate(speakers)},
+    }
+    _write_json(part / "metadata.json", {"n_mels": MEL.n_mels, "speakers": train})
+    _write_json(part / "mapping.json", mapping)
+    _write_json(part / "testdata.json", {"n_mels": MEL.n_mels, "utterances": [item for item, _ in test]})
+    solution = pd.DataFrame([(item["feature_path"], speaker) for item, speaker in test], columns=["Id", "Category"])
+    _write_csv(part / "solution.csv", solution.assign(Usage=_usage(len(test), rng)))
+
+
+def _write_keywords(
+    part: Path, words: dict[str, tuple[str, ...]], n_speakers: int, n_test_speakers: int, n_takes: int, seed: int
+) -> None:
+    rows = [
+        (speaker, keyword, place, take)
+        for place, keyword in enumerate(words)
+        for speaker in range(n_speakers + n_test_speakers)
+        for take in range(n_takes)
+    ]
+    said = _in_parallel(
+        say_word, [(seed, speaker, words[keyword], (place, take)) for speaker, keyword, place, take in rows]
+    )
+    train, test = [], []
+    for folder in ("train", "test"):
+        (part / folder).mkdir()
+    for (speaker, keyword, place, take), (wave, _) in zip(rows, said, strict=True):
+        if speaker < n_speakers:
+            path = f"train/{keyword}-voice{speaker:02d}-{take:02d}.flac"
+            train.append((path.removeprefix("train/"), keyword, f"voice{speaker:02d}"))
+        else:
+            path = f"test/{_hash('keywords', seed, speaker, place, take)[:12]}.flac"
+            test.append((path.removeprefix("test/"), keyword))
+        soundfile.write(part / path, wave, SAMPLE_RATE_HZ)
+    _write_csv(part / "train.csv", pd.DataFrame(train, columns=["file", "keyword", "speaker"]))
+    rng = np.random.default_rng((seed, 0, 0, 0, 2))
+    solution = pd.DataFrame(test, columns=["file", "keyword"]).iloc[rng.permutation(len(test))]
+    _write_csv(part / "solution.csv", solution.assign(Usage=_usage(len(test), rng)))
+    _write_csv(part / "sample_submission.csv", solution.assign(keyword=min(words)))
+
+
+def _in_parallel(function: Callable, keys: list[tuple]) -> Iterable:
+    """function(*key) for each key, in their order, by processes where there are many (joblib's backend, if one is
+    set by `joblib.parallel_config`)."""
+    n_jobs = -1 if len(keys) >= PARALLEL_FROM else 1
+    return Parallel(n_jobs, return_as="generator")(delayed(function)(*key) for key in keys)
+
+
+def _publish(folder: Path, made: dict, write: Callable[[Path], None]) -> Path:
+    """`folder` as `write` makes it, unless it is there already."""
+    made = {**made, "version": VERSION}
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        _check_same(folder, made)
+        return folder
+    part = folder.with_name(folder.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)  # what a killed call left
+    part.mkdir(parents=True)
+    with _one_thread():
+        write(part)
+    _write_json(part / "demo.json", made)
+    part.rename(folder)
+    return folder
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """torch on one thread, for sums in one order (the same bytes), and since its threads gain nothing here."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
+
+
+def _check_same(folder: Path, made: dict) -> None:
+    try:
+        found = json.loads((folder / "demo.json").read_text())
+    except (OSError, ValueError):
+        raise DemoError(f"folder must be new, empty or this demo, got {folder}, which holds something else") from None
+    if found != made:
+        raise DemoError(f"folder must hold the demo asked for, {made}, got {folder}, made with {found}")
+
+
+def _check_counts(values: dict, least: dict[str, int]) -> None:
+    for name, minimum in least.items():
+        if not isinstance(values[name], int) or values[name] < minimum:
+            raise DemoError(f"{name} must be a whole number of at least {minimum}, got {values[name]!r}")
+
+
+def _usage(n_rows: int, rng: np.random.Generator) -> np.ndarray:
+    """Half Public, half Private, in random order (n_rows,)."""
+    return np.where(rng.permutation(n_rows) < n_rows // 2, "Public", "Private")
+
+
+def _hash(*parts) -> str:
+    """32 hex digits that tell nothing of the parts."""
+    return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
+
+
+def _write_json(path: Path, value: dict) -> None:
+    path.write_text(json.dumps(value), encoding="utf-8")
+
+
+def _write_csv(path: Path, table: pd.DataFrame) -> None:
+    table.to_csv(path, index=False, lineterminator="\n")

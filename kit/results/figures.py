@@ -1,0 +1,120 @@
+"""The notebooks' figures, each from a table or a store, each with one message, axis names and units."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from kit.data.store import Store
+
+STYLE = {
+    "figure.dpi": 80,
+    "figure.constrained_layout.use": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 11,
+    "axes.prop_cycle": plt.cycler(color=["#2a6f97", "#e07a3f", "#5b8c5a", "#8a5a9b", "#b0413e", "#6b6b6b"]),
+    "legend.frameon": False,
+}
+
+
+def lengths(store: Store) -> Figure:
+    """How long utterances are, training beside test."""
+    hop = store.mel.hop_seconds if store.mel else 0.01
+    seconds = store.index["frames"] * hop
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=(7, 3))
+        bins = np.linspace(seconds.min(), seconds.max() + hop, 40)
+        for split in ("train", "test"):
+            part = seconds[store.index["split"] == split]
+            axes.hist(part, bins, weights=np.full(len(part), 100 / len(part)), histtype="step", lw=2, label=split)
+        axes.set(title="How long the utterances are", xlabel="length (s)", ylabel="share of the split (%)")
+        axes.legend()
+    return figure
+
+
+def class_balance(train: pd.DataFrame) -> Figure:
+    """Training utterances of each class, the commonest first."""
+    counts = train["label"].value_counts()
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=(7, 2.6))
+        axes.bar(np.arange(len(counts)), counts, width=0.9)
+        title = f"{len(counts)} classes, {counts.min()} to {counts.max()} training utterances each"
+        axes.set(title=title, xlabel="class, by number of utterances", ylabel="training utterances")
+    return figure
+
+
+def spectrograms(mels: Sequence[Tensor], titles: Sequence[str], columns: int = 3, hop_seconds: float = 0.01) -> Figure:
+    """Log-mels (T, F) side by side, on one colour scale."""
+    rows = -(-len(mels) // columns)
+    lowest, highest = np.percentile(np.concatenate([np.ravel(mel) for mel in mels]), [2, 99.5])
+    with plt.rc_context(STYLE):
+        figure, grid = plt.subplots(rows, columns, figsize=(3.3 * columns, 2.1 * rows + 0.4), squeeze=False)
+        for axes in grid.flat[len(mels) :]:
+            axes.set_visible(False)
+        for axes, mel, title in zip(grid.flat, mels, titles, strict=False):
+            extent = (0, len(mel) * hop_seconds, -0.5, mel.shape[1] - 0.5)
+            image = axes.imshow(
+                np.asarray(mel).T, origin="lower", aspect="auto", extent=extent, vmin=lowest, vmax=highest, cmap="magma"
+            )
+            axes.set_title(title, fontsize=9)
+        for axes in grid[-1]:
+            axes.set_xlabel("time (s)")
+        for axes in grid[:, 0]:
+            axes.set_ylabel("mel bin")
+        figure.colorbar(image, ax=grid, label="log power (nats)", fraction=0.03)
+    return figure
+
+
+def learning_curves(runs: Sequence[str | Path], metric: str = "accuracy") -> Figure:
+    """Each run's validation score by step, a thin line a fold, the fold's best epoch marked."""
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=(7, 3.4))
+        colors = plt.rcParams["axes.prop_cycle"].by_key()["color"]
+        for number, run in enumerate(runs):
+            color = colors[number % len(colors)]
+            for place, path in enumerate(sorted(Path(run).glob("fold*/log.csv"))):
+                log = pd.read_csv(path)
+                best = log["valid_score"].idxmax()
+                label = Path(run).name if place == 0 else None
+                axes.plot(log["step"], log["valid_score"], color=color, lw=1, alpha=0.8, label=label)
+                axes.plot(log["step"][best], log["valid_score"][best], "o", color=color, ms=4)
+        title = "What each fold learned, its best validation marked"
+        axes.set(title=title, xlabel="training step", ylabel=f"validation {metric}", ylim=(0, 1))
+        axes.legend(loc="lower right")
+    return figure
+
+
+def intervals(table: pd.DataFrame, value: str, title: str, xlabel: str, zero: bool = False) -> Figure:
+    """A dot and its 95 % interval a row: columns name, `value`, low, high."""
+    table = table.dropna(subset=[value]).iloc[::-1]
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=(7, 0.42 * len(table) + 1.2))
+        place = np.arange(len(table))
+        axes.hlines(place, table["low"], table["high"], lw=2.5, alpha=0.6)
+        axes.plot(table[value], place, "o")
+        if zero:
+            axes.axvline(0, color="0.4", lw=1)
+        axes.set_yticks(place, table["name"])
+        axes.set(title=title, xlabel=xlabel, ylim=(-0.6, len(table) - 0.4))
+    return figure
+
+
+def cv_against_lb(ledger: pd.DataFrame, title: str) -> Figure:
+    """Each submission's CV (with its interval) against its public score; the dashed line is where both are equal."""
+    ledger = ledger.dropna(subset=["cv", "public"])
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=(5.2, 4.6))
+        reach = [ledger["cv"] - ledger["cv_low"], ledger["cv_high"] - ledger["cv"]]
+        axes.errorbar(ledger["cv"], ledger["public"], xerr=reach, fmt="o", lw=1.2, alpha=0.8)
+        ends = [min(ledger["cv"].min(), ledger["public"].min()), max(ledger["cv"].max(), ledger["public"].max())]
+        axes.plot(ends, ends, "--", color="0.6", lw=1)
+        for row in ledger.itertuples():
+            axes.annotate(row.name, (row.cv, row.public), xytext=(5, 5), textcoords="offset points", fontsize=8)
+        axes.set(title=title, xlabel="CV score (95 % interval)", ylabel="public score")
+    return figure

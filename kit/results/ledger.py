@@ -1,0 +1,191 @@
+"""submissions/ledger.csv: the one record of what was made and sent, a row a submission.
+
+Each change is made under a lock and written whole, beside and renamed: two processes lose nothing, and a kill leaves
+the old file or the new one. A field that isn't known yet is empty.
+"""
+
+import csv
+import hashlib
+import io
+import math
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+import pandas as pd
+from filelock import FileLock
+
+from kit.data.atomic import replacing
+from kit.results.bootstrap import Interval
+
+LEDGER = Path("submissions/ledger.csv")
+NUMBERS = ("cv", "cv_low", "cv_high", "precision", "public", "private")
+PATHS = ("file", "config")
+NEEDED = ("run", "name", "sha256", "file")
+COLUMNS = ("competition", "run", "name", "mix", "backbone", *NUMBERS, "sha256", *PATHS, "time_utc")
+LOCK_SECONDS = 60
+
+Rows = list[dict[str, str]]
+
+
+def add_row(ledger: str | Path, row: dict[str, object]) -> None:
+    """Add a submission: a value for run, name, sha256, file and what else of COLUMNS is known; time_utc is now.
+
+    A row of the same run and sha256 is brought up to date instead, so that what was cut short can be run again.
+    Raises ValueError naming the column, filelock.Timeout where another process holds the ledger for a minute.
+    """
+    fields = _fields({"time_utc": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), **row})
+
+    def change(rows: Rows) -> Rows:
+        for old in rows:
+            if (old["run"], old["sha256"]) == (fields["run"], fields["sha256"]):
+                old |= {column: field for column, field in fields.items() if field}
+                return rows
+        return [*rows, fields]
+
+    _change(Path(ledger), change)
+
+
+def update_scores(ledger: str | Path, sha256: str, public: float | None = None, private: float | None = None) -> None:
+    """Set the scores of every row with this file's sha256; None leaves one as it is. Raises ValueError for no row."""
+    scores = {"public": _number("public", public), "private": _number("private", private)}
+
+    def change(rows: Rows) -> Rows:
+        found = [row for row in rows if row["sha256"] == sha256]
+        if not found:
+            raise ValueError(f"sha256 must be of a row in {ledger}, got {sha256!r}")
+        for row in found:
+            row |= {column: field for column, field in scores.items() if field}
+        return rows
+
+    _change(Path(ledger), change)
+
+
+def read_ledger(ledger: str | Path) -> pd.DataFrame:
+    """The ledger's rows in the order of adding: scores as numbers (nan where not known), the rest as text.
+
+    Raises FileNotFoundError, or ValueError naming line and column.
+    """
+    table = pd.DataFrame(_read(Path(ledger)), columns=list(COLUMNS), dtype=object)
+    for column in NUMBERS:
+        table[column] = [float(field or "nan") for field in table[column]]
+    return table
+
+
+def ledger_table(rows: pd.DataFrame, public_rows: int | None = None, baseline: str | None = None) -> pd.DataFrame:
+    """Rows of read_ledger to look at: scores, CV with its interval, ranks by each (1 is best), Δ to a baseline.
+
+    noise is the standard error of the public score, of public_rows rows. Δ is to the first row named baseline, by
+    default the first of all.
+    """
+    rows = rows.reset_index(drop=True)
+    table = rows[["name", "mix", "backbone"]].copy()
+    cv = zip(rows["cv"], rows["cv_low"], rows["cv_high"], strict=True)
+    table["CV"] = ["" if math.isnan(value) else str(Interval(value, low, high)) for value, low, high in cv]
+    table[["precision", "public"]] = rows[["precision", "public"]]
+    table["noise"] = math.nan if public_rows is None else rows["public"].map(lambda score: noise(score, public_rows))
+    table["private"] = rows["private"]
+    names = list(rows["name"])
+    if baseline is not None and baseline not in names:
+        raise ValueError(f"baseline must be one of the rows' names, got {baseline!r}")
+    for column, title in (("cv", "CV"), ("public", "public"), ("private", "private")):
+        table[f"{title} rank"] = rows[column].rank(ascending=False, method="min").astype("Int64")
+        base = math.nan if rows.empty else rows[column].iloc[names.index(baseline or names[0])]
+        table[f"Δ {title}"] = rows[column] - base
+    return table
+
+
+def noise(score: float, n_rows: int) -> float:
+    """The standard error of a score over n_rows independent rows, sqrt(p (1 - p) / n).
+
+    Exact for accuracy; the most it can be for any other mean of row scores in [0, 1].
+    """
+    if n_rows < 1:
+        raise ValueError(f"n_rows must be at least 1, got {n_rows}")
+    return math.sqrt(score * (1 - score) / n_rows)
+
+
+def to_markdown(table: pd.DataFrame) -> str:
+    """A Markdown table: numbers with four decimals, Δ with its sign, nothing where nothing is known."""
+
+    def cell(value: object, title: str) -> str:
+        if pd.isna(value):
+            return ""
+        text = f"{value:{'+' if title.startswith('Δ') else ''}.4f}" if isinstance(value, float) else str(value)
+        return " ".join(text.replace("|", "\\|").split())
+
+    lines = [list(table.columns), ["---"] * len(table.columns)]
+    lines += [map(cell, row, table.columns) for row in table.itertuples(index=False)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def file_sha256(path: str | Path) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def _change(path: Path, change: Callable[[Rows], Rows]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f".{path.name}.lock"), timeout=LOCK_SECONDS):
+        rows = change(_read(path) if path.exists() else [])
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        with replacing(path) as beside:
+            beside.write_bytes(text.getvalue().encode("utf-8"))
+
+
+def _read(path: Path) -> Rows:
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.reader(file, strict=True)
+        try:
+            lines = [(reader.line_num, row) for row in reader]
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise ValueError(f"{path}: line {reader.line_num}: must be a UTF-8 CSV, got {error}") from None
+    if not lines or lines[0][1] != list(COLUMNS):
+        got = ",".join(lines[0][1]) if lines else "nothing"
+        raise ValueError(f"{path}: line 1: must be {','.join(COLUMNS)}, got {got}")
+    for line, row in lines[1:]:
+        if len(row) != len(COLUMNS):
+            raise ValueError(f"{path}: line {line}: must have {len(COLUMNS)} fields, got {len(row)}")
+        for column, field in zip(COLUMNS, row, strict=True):
+            if column in NUMBERS and field and not _is_finite(field):
+                raise ValueError(f"{path}: line {line}: {column} must be a number or empty, got {field!r}")
+    return [dict(zip(COLUMNS, row, strict=True)) for _, row in lines[1:]]
+
+
+def _fields(row: dict[str, object]) -> dict[str, str]:
+    """A row as text. Raises ValueError naming the column."""
+    if unknown := [column for column in row if column not in COLUMNS]:
+        raise ValueError(f"row must have columns of {', '.join(COLUMNS)}, got {unknown[0]!r}")
+    fields = {column: (_number if column in NUMBERS else _text)(column, row.get(column)) for column in COLUMNS}
+    if not re.fullmatch("[0-9a-f]{64}", fields["sha256"]):
+        raise ValueError(f"sha256 must be 64 hexadecimal digits, got {fields['sha256']!r}")
+    return fields
+
+
+def _number(column: str, value: float | None) -> str:
+    if value is None or pd.isna(value):
+        return ""
+    if not _is_finite(value):
+        raise ValueError(f"{column} must be a finite number or None, got {value!r}")
+    return repr(float(value))
+
+
+def _is_finite(value: object) -> bool:
+    try:
+        return math.isfinite(float(value))
+    except (TypeError, ValueError):
+        return False
+
+
+def _text(column: str, value: object) -> str:
+    text = "" if value is None else str(value)
+    if column in NEEDED and not text:
+        raise ValueError(f"{column} must not be empty")
+    if "\r" in text or "\0" in text:
+        raise ValueError(f"{column} must have no carriage return or NUL, got {text!r}")
+    if column in PATHS and (PurePosixPath(text).is_absolute() or PureWindowsPath(text).drive):
+        raise ValueError(f"{column} must be a relative path, so that no one's home is told, got {text!r}")
+    return text

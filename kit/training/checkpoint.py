@@ -1,0 +1,97 @@
+"""What a fold leaves on disk, log.csv, best.pt and last.pt: kept as copies, written whole, read as data."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from kit.data.atomic import replacing
+from kit.models.build import build_model
+from kit.training.config import Config
+
+
+@dataclass
+class Progress:
+    """What last.pt holds beside the model and the optimiser."""
+
+    epoch: int = 0  # epochs done
+    best: list[tuple[float, int, dict[str, Tensor]]] = field(default_factory=list)  # score, epoch, weights
+    stale: int = 0  # validations since the best score
+    log: list[dict[str, Any]] = field(default_factory=list)
+
+
+def average_weights(states: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The mean of several state dicts; whole numbers, such as counters, are the first's."""
+    first = states[0]
+    if len(states) == 1:
+        return first
+    return {
+        name: torch.stack([state[name] for state in states]).mean(0) if value.is_floating_point() else value
+        for name, value in first.items()
+    }
+
+
+def keep_best(state: Progress, row: dict, model: nn.Module, config: Config) -> None:
+    """Count the epoch; keep a copy (not an alias) of the weights where they are among the best."""
+    score, state.epoch = row["valid_score"], state.epoch + 1
+    better = not state.best or score > state.best[0][0]
+    state.stale = 0 if better else state.stale + 1
+    state.log.append(row)
+    if better or len(state.best) < config.average_best or score > state.best[-1][0]:
+        weights = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+        state.best = sorted([*state.best, (score, state.epoch, weights)], key=lambda kept: -kept[0])
+        state.best = state.best[: config.average_best]
+
+
+def save_checkpoint(folder, config, state: Progress, raw, shown, optimizer, accelerator, store) -> None:
+    """Write best.pt where the epoch is among the best, log.csv, and last.pt, from which training goes on exactly."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(epoch == state.epoch for _, epoch, _ in state.best):
+        score, epoch, _ = state.best[0]
+        weights = average_weights([weights for _, _, weights in state.best])
+        facts = {"config": config.to_dict(), "classes": list(store.classes), "n_mels": store.n_mels}
+        with replacing(folder / "best.pt") as path:
+            torch.save({"model": weights, "score": score, "epoch": epoch, **facts}, path)
+    with replacing(folder / "log.csv") as path:
+        pd.DataFrame(state.log).to_csv(path, index=False)
+    with replacing(folder / "last.pt") as path:
+        torch.save(
+            {
+                "config": config.to_dict(),
+                "progress": vars(state),
+                "model": raw.state_dict(),
+                "ema": shown.state_dict() if shown is not raw else None,
+                "optimizer": optimizer.state_dict(),
+                "scaler": accelerator.scaler.state_dict() if accelerator.scaler else None,
+            },
+            path,
+        )
+
+
+def load_checkpoint(path: Path, config: Config, raw, shown, optimizer, accelerator) -> Progress:
+    """The state of a last.pt, put into model and optimiser; a fresh one where there is no file."""
+    if not path.exists():
+        return Progress()
+    saved = torch.load(path, map_location="cpu", weights_only=True)
+    changed = [key for key, value in config.to_dict().items() if saved["config"].get(key, value) != value]
+    if changed:
+        told = ", ".join(f"{key} {saved['config'][key]!r} -> {getattr(config, key)!r}" for key in changed)
+        raise ValueError(f"{path}: was trained with another config ({told}); use another name, or delete the run")
+    raw.load_state_dict(saved["model"])
+    optimizer.load_state_dict(saved["optimizer"])
+    if shown is not raw:
+        shown.load_state_dict(saved["ema"])
+    if accelerator.scaler:
+        accelerator.scaler.load_state_dict(saved["scaler"])
+    return Progress(**saved["progress"])
+
+
+def load_model(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
+    """The model of a best.pt, in eval mode, and what else the file holds (config, classes, n_mels, score, epoch)."""
+    saved = torch.load(path, map_location="cpu", weights_only=True)
+    model = build_model(Config.from_dict(saved["config"]), len(saved["classes"]), saved["n_mels"])
+    model.load_state_dict(saved.pop("model"))
+    return model.eval(), saved

@@ -1,0 +1,76 @@
+"""Packing 4,800 feature files, and opening a store of HW4's size: 64,666 utterances, 42.5 million frames."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from kit.data.competition import open_competition
+from kit.data.store import pack
+
+UTTERANCES, FRAMES = 64_666, 42_500_000
+MEASURE = """
+import resource, sys, time
+import kit.data.store as store
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+started = time.perf_counter()
+opened = store.open_store(sys.argv[1])
+seconds = time.perf_counter() - started
+print(seconds, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+"""
+
+
+@pytest.fixture
+def files(tmp_path) -> Path:
+    """HW4's layout, 240 speakers of 16 + 4 utterances of 132 to 224 frames, half precision."""
+    generator, names = np.random.default_rng(0), iter(f"uttr-{number}.pt" for number in range(4800))
+
+    def item():
+        name, frames = next(names), int(generator.integers(132, 225))
+        torch.save(torch.zeros(frames, 40, dtype=torch.float16), tmp_path / name)
+        return {"feature_path": name, "mel_len": frames}
+
+    speakers = {f"spk{number}": [item() for _ in range(16)] for number in range(240)}
+    tables = {
+        "metadata.json": {"n_mels": 40, "speakers": speakers},
+        "mapping.json": {"speaker2id": {name: number for number, name in enumerate(speakers)}},
+        "testdata.json": {"n_mels": 40, "utterances": [item() for _ in range(960)]},
+    }
+    for name, content in tables.items():
+        (tmp_path / name).write_text(json.dumps(content))
+    return tmp_path
+
+
+@pytest.mark.benchmark(group="packing 4,800 files")
+def test_pack_kit(benchmark, files, tmp_path_factory):
+    def once():
+        pack(open_competition(files), tmp_path_factory.mktemp("cache"), progress=False)
+
+    benchmark.pedantic(once, rounds=3)
+
+
+@pytest.mark.benchmark(group="opening 42.5 million frames")
+def test_open_kit(benchmark, tmp_path):
+    """In a process of its own, so that its memory can be told."""
+    with (tmp_path / "features.bin").open("wb") as file:
+        file.truncate(FRAMES * 40 * 4)
+    ends = np.linspace(0, FRAMES, UTTERANCES + 1).astype("int64")
+    index = pd.DataFrame({"id": [f"uttr-{number:032x}.pt" for number in range(UTTERANCES)], "split": "train"})
+    index["label"], index["target"] = (np.arange(UTTERANCES) % 600).astype(str), np.arange(UTTERANCES) % 600
+    index["start"], index["frames"] = ends[:-1], np.diff(ends)
+    index.to_parquet(tmp_path / "index.parquet")
+    header = {"kind": "mel", "classes": list(map(str, range(600))), "mel": None, "total": FRAMES, "width": 40}
+    (tmp_path / "store.json").write_text(json.dumps({**header, "dtype": "float32"}))
+
+    def once():
+        command = [sys.executable, "-c", MEASURE, str(tmp_path)]
+        seconds, megabytes = map(float, subprocess.check_output(command, text=True).split())
+        benchmark.extra_info["inside (s)"] = round(seconds, 3)
+        benchmark.extra_info["memory (MB)"] = round(megabytes)
+
+    benchmark.pedantic(once, rounds=3)

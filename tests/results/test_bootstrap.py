@@ -1,0 +1,193 @@
+"""The intervals keep their promise: tested on synthetic predictions whose truth is known."""
+
+import numpy as np
+import pytest
+
+from kit.results.bootstrap import Difference, Interval, holm, interval, paired
+
+TRIALS = 400
+
+
+def predictions(rng, target, skill, groups=None):
+    """Random probabilities (N, C) whose true class stands out by `skill`, more in some groups than in others."""
+    logits = rng.normal(size=(len(target), 4))
+    logits[np.arange(len(target)), target] += skill
+    if groups is not None:
+        logits[np.arange(len(target)), target] += rng.normal(size=groups.max() + 1)[groups]
+    odds = np.exp(logits)
+    return odds / odds.sum(1, keepdims=True)
+
+
+def share_that_excludes_zero(metric, n_rows, n_groups=None, clustered=False):
+    """Of TRIALS pairs of equally good models."""
+    rng, hits = np.random.default_rng(0), 0
+    for trial in range(TRIALS):
+        target = rng.integers(0, 4, n_rows)
+        groups = None if n_groups is None else rng.integers(0, n_groups, n_rows)
+        prob_a, prob_b = (predictions(rng, target, 1.0, groups) for _ in range(2))
+        found = paired(target, prob_a, prob_b, metric, groups if clustered else None, seed=trial, n_resamples=1000)
+        hits += found.excludes_zero
+    return hits / TRIALS
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "log_loss", "lwlrap"])
+def test_without_a_difference_the_interval_excludes_zero_in_5_percent(metric):
+    assert 0.03 <= share_that_excludes_zero(metric, n_rows=100) <= 0.07
+
+
+def test_with_dependent_rows_only_the_clustered_interval_keeps_its_promise():
+    assert 0.03 <= share_that_excludes_zero("accuracy", n_rows=160, n_groups=16, clustered=True) <= 0.07
+    assert share_that_excludes_zero("accuracy", n_rows=160, n_groups=16) > 0.12
+
+
+def test_with_a_true_difference_the_interval_covers_it_in_95_percent():
+    rng = np.random.default_rng(1)
+    many = rng.integers(0, 4, 400_000)
+    skills = (1.5, 1.0)
+    truth = np.subtract(*(np.mean(predictions(rng, many, skill).argmax(1) == many) for skill in skills))
+    covered = told = 0
+    for trial in range(TRIALS):
+        target = rng.integers(0, 4, 150)
+        probs = [predictions(rng, target, skill) for skill in skills]
+        found = paired(target, *probs, "accuracy", seed=trial, n_resamples=1000)
+        covered += found.low <= truth <= found.high
+        told += found.excludes_zero
+    assert truth > 0.1
+    assert 0.93 <= covered / TRIALS <= 0.97
+    assert told / TRIALS > 0.5  # and it is short enough to be of use
+
+
+def test_a_score_of_few_clusters_is_covered_in_95_percent():
+    rng, covered = np.random.default_rng(2), 0
+    for trial in range(TRIALS):
+        groups = np.repeat(np.arange(8), 25)
+        skill = rng.normal(0.7, 0.1, 8)[groups]
+        right = rng.random(200) < skill
+        probability = np.stack([right, ~right], 1).astype(float)
+        found = interval(np.zeros(200, int), probability, "accuracy", groups, seed=trial, n_resamples=1000)
+        covered += found.low <= 0.7 <= found.high
+    assert 0.93 <= covered / TRIALS <= 0.97
+
+
+def test_the_interval_of_a_mean_is_that_of_the_textbook():
+    right = np.arange(2000) < 1500  # accuracy 0.75
+    found = interval(np.zeros(2000, int), np.stack([right, ~right], 1), "accuracy")
+    error = 1.96 * np.sqrt(0.75 * 0.25 / 2000)
+    assert found.value == 0.75
+    assert (found.low, found.high) == (pytest.approx(0.75 - error, abs=0.002), pytest.approx(0.75 + error, abs=0.002))
+
+
+def test_any_metric_function_gives_what_its_row_sums_give():
+    rng = np.random.default_rng(0)
+    target, groups = rng.integers(0, 4, 300), rng.integers(0, 30, 300)
+    prob_a, prob_b = predictions(rng, target, 1.0), predictions(rng, target, 0.7)
+
+    def accuracy(target, probability):
+        return np.mean(probability.argmax(1) == target)
+
+    by_sums = paired(target, prob_a, prob_b, "accuracy", groups)
+    by_rows = paired(target, prob_a, prob_b, accuracy, groups)
+    assert vars(by_rows) == pytest.approx(vars(by_sums))
+
+
+def test_metrics_that_are_no_sum_over_rows_work_too():
+    rng = np.random.default_rng(0)
+    target = rng.integers(0, 4, 100)
+    found = interval(target, predictions(rng, target, 1.0), "precision", n_resamples=50)
+    assert found.low < found.value < found.high
+
+
+def test_seeds_are_averaged_before_rows_are_drawn():
+    rng = np.random.default_rng(0)
+    target = rng.integers(0, 4, 200)
+    seeds = np.stack([predictions(rng, target, 1.0) for _ in range(3)])
+    alone = [interval(target, probability, "accuracy") for probability in seeds]
+    together = interval(target, seeds, "accuracy")
+    assert together.value == pytest.approx(np.mean([found.value for found in alone]))
+    assert together.high - together.low < min(found.high - found.low for found in alone)
+    twice = interval(target, np.stack([seeds[0], seeds[0]]), "accuracy")
+    assert vars(twice) == pytest.approx(vars(alone[0]))  # the same seed again is no new evidence
+
+
+def test_the_difference_turns_its_sign_with_its_sides():
+    rng = np.random.default_rng(0)
+    target = rng.integers(0, 4, 300)
+    better, worse = predictions(rng, target, 2.0), predictions(rng, target, 0.5)
+    there, back = paired(target, better, worse, "accuracy"), paired(target, worse, better, "accuracy")
+    assert there.delta > 0 and there.excludes_zero and there.p < 0.05
+    assert (back.delta, back.low, back.high) == pytest.approx((-there.delta, -there.high, -there.low))
+    assert back.excludes_zero and back.p == there.p
+
+
+def test_a_run_does_not_differ_from_itself():
+    rng = np.random.default_rng(0)
+    target = rng.integers(0, 4, 50)
+    probability = predictions(rng, target, 1.0)
+    found = paired(target, probability, probability, "log_loss")
+    assert found == Difference(0, 0, 0, 1) and not found.excludes_zero
+
+
+def test_p_goes_with_the_interval():
+    rng = np.random.default_rng(3)
+    close = 0
+    for trial in range(100):
+        target, groups = rng.integers(0, 4, 120), np.arange(120) // 10
+        found = paired(
+            target, *(predictions(rng, target, skill) for skill in (1.5, 1.0)), "accuracy", groups, seed=trial
+        )
+        if abs(found.p - 0.05) > 0.005:
+            assert (found.p < 0.05) == found.excludes_zero
+        close += abs(found.p - 0.05) <= 0.005
+    assert close < 20
+
+
+def test_the_same_seed_gives_the_same_interval():
+    target, probability = np.zeros(30, int), np.random.default_rng(0).dirichlet([1, 1], 30)
+    assert interval(target, probability, "log_loss", seed=5) == interval(target, probability, "log_loss", seed=5)
+    assert interval(target, probability, "log_loss", seed=5) != interval(target, probability, "log_loss", seed=6)
+
+
+def test_names_of_clusters_do_not_matter():
+    rng = np.random.default_rng(0)
+    target, numbers = rng.integers(0, 4, 100), rng.integers(0, 9, 100)
+    probability = predictions(rng, target, 1.0)
+    by_name = interval(target, probability, "accuracy", [f"speaker {number}" for number in numbers])
+    assert by_name == interval(target, probability, "accuracy", numbers)
+    assert interval(target, probability, "accuracy", np.arange(100)) == interval(target, probability, "accuracy")
+
+
+def test_holm_by_hand():
+    # sorted 0.01, 0.02, 0.03, 0.04 times 4, 3, 2, 1: 0.04, 0.06, 0.06, 0.04, never falling: 0.04, 0.06, 0.06, 0.06
+    assert holm([0.02, 0.01, 0.04, 0.03]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
+    assert holm([0.5, 0.9]) == pytest.approx([1, 1])
+    assert len(holm([])) == 0
+
+
+def test_they_print_compactly():
+    assert str(Interval(0.7237, 0.701, 0.7459)) == "0.724 [0.701, 0.746]"
+    assert str(Difference(-0.012, -0.02, 0.003, 0.2)) == "-0.012 [-0.020, +0.003]"
+
+
+TARGET, PROBABILITY = np.array([0, 1, 1]), np.full((3, 2), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"probability": PROBABILITY[:2]}, r"probability must hold the target's 3 rows, got shape \(2, 2\)"),
+        ({"metric": "acuracy"}, "metric must be a function or one of accuracy, log_loss, lwlrap, precision, got 'acur"),
+        ({"clusters": [1, 2]}, r"clusters must have shape \(3,\), got \(2,\)"),
+        ({"clusters": [7, 7, 7]}, "a bootstrap must have at least 2 clusters, got 1"),
+        ({"target": np.eye(3, 2, dtype=int)[[0, 2, 2]], "metric": "lwlrap"}, "at least 2 clusters, got 1"),
+        ({"metric": lambda target, probability: np.nan}, "metric must be finite on every resample, got nan"),
+    ],
+)
+def test_what_cannot_be_resampled_is_refused(change, message):
+    arguments = {"target": TARGET, "probability": PROBABILITY, "metric": "accuracy", "n_resamples": 20} | change
+    with pytest.raises(ValueError, match=message):
+        interval(**arguments)
+
+
+def test_runs_of_other_rows_are_not_compared():
+    with pytest.raises(ValueError, match="probability must hold the target's 3 rows"):
+        paired(TARGET, PROBABILITY, PROBABILITY[:2], "accuracy")

@@ -1,0 +1,160 @@
+"""Submissions written and scored, on a tiny folder of HW4's layout with four test utterances."""
+
+import json
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kit.data.competition import Competition, open_competition
+from kit.data.listing import CompetitionError
+from kit.results.submission import SubmissionError, check_submission, score_submission, write_submission
+
+SPEAKERS = ("00000001", "NA", "c,d")
+IDS = ["t-2.pt", "t-1.pt", "t-3.pt", "t-4.pt"]
+PROBABILITY = pd.DataFrame(
+    [("t-1.pt", 0.1, 0.7, 0.2), ("t-4.pt", 0.4, 0.3, 0.3), ("t-2.pt", 0.2, 0.3, 0.5), ("t-3.pt", 0.9, 0.1, 0.0)],
+    columns=["id", *SPEAKERS],
+)
+WRITTEN = 'Id,Category\nt-2.pt,"c,d"\nt-1.pt,NA\nt-3.pt,00000001\nt-4.pt,00000001\n'
+
+
+@pytest.fixture
+def hw4(tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    speakers = {name: [{"feature_path": f"train-{n}.pt", "mel_len": 9}] for n, name in enumerate(SPEAKERS)}
+    files = {
+        "metadata.json": {"n_mels": 40, "speakers": speakers},
+        "mapping.json": {"speaker2id": {name: number for number, name in enumerate(SPEAKERS)}},
+        "testdata.json": {"n_mels": 40, "utterances": [{"feature_path": name, "mel_len": 9} for name in IDS]},
+    }
+    for name, content in files.items():
+        (folder / name).write_text(json.dumps(content))
+    for name in [*IDS, *(f"train-{number}.pt" for number in range(3))]:
+        (folder / name).write_bytes(b"x")
+    return open_competition(folder)
+
+
+def multi(competition):
+    return replace(competition, task="multi", metric="lwlrap", label_columns=("s0", "s1", "s2"))
+
+
+def solve(competition, rows, header="Id,Category,Usage"):
+    (competition.folder / "solution.csv").write_text("\n".join([header, *rows]) + "\n")
+
+
+def test_the_likeliest_class_is_written_in_the_order_of_the_test_table(hw4, tmp_path):
+    path = write_submission(hw4, PROBABILITY, tmp_path / "new" / "first.csv")
+    assert path.read_bytes().decode() == WRITTEN
+    assert list(path.parent.iterdir()) == [path]  # nothing is left beside it
+    table = check_submission(path, hw4)
+    assert table["Category"].tolist() == ["c,d", "NA", "00000001", "00000001"]
+
+
+def test_the_samples_order_comes_before_the_test_tables(hw4, tmp_path):
+    sample = ["Id,Category", "t-4.pt,NA", "t-3.pt,NA", "t-2.pt,NA", "t-1.pt,NA"]
+    (hw4.folder / "sample_submission.csv").write_text("\n".join(sample))
+    path = write_submission(hw4, PROBABILITY, tmp_path / "x.csv")
+    assert [line[:6] for line in path.read_text().splitlines()[1:]] == ["t-4.pt", "t-3.pt", "t-2.pt", "t-1.pt"]
+
+
+def test_probabilities_are_written_so_that_a_float32_comes_back_exactly(hw4, tmp_path):
+    table = PROBABILITY.copy()
+    table[list(SPEAKERS)] = np.random.default_rng(0).random((4, 3)).astype(np.float32) ** 9
+    path = write_submission(multi(hw4), table, tmp_path / "x.csv")
+    written = pd.read_csv(path).set_index("Id")
+    assert list(written.columns) == ["s0", "s1", "s2"] and list(written.index) == IDS
+    expected = table.set_index("id").loc[IDS].to_numpy(np.float32)
+    assert (written.to_numpy().astype(np.float32) == expected).all()
+
+
+def test_a_submission_that_fails_the_check_replaces_nothing(hw4, tmp_path):
+    path = write_submission(hw4, PROBABILITY, tmp_path / "x.csv")
+    constant = PROBABILITY.assign(**{"NA": 1.0})
+    with pytest.raises(SubmissionError, match=r"x.csv, column Category: must not say the same in every row, got 'NA'"):
+        write_submission(hw4, constant, path)
+    assert path.read_text() == WRITTEN and list(tmp_path.glob("*.part")) == []
+
+
+def test_the_table_of_probabilities_stays_as_it_was(hw4, tmp_path):
+    kept = PROBABILITY.copy()
+    write_submission(hw4, PROBABILITY, tmp_path / "x.csv")
+    pd.testing.assert_frame_equal(PROBABILITY, kept)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (PROBABILITY.drop(columns="NA"), "columns id and every class, got 'NA' missing or extra"),
+        (PROBABILITY.assign(fold=0), "columns id and every class, got 'fold' missing or extra"),
+        (PROBABILITY.iloc[1:], "must hold each of 4 test ids once, got 3 rows, 't-1.pt' missing"),
+        (PROBABILITY.iloc[[0, 0, 1, 2, 3]], "must hold each of 4 test ids once, got 5 rows, 't-1.pt' too many"),
+        (PROBABILITY.replace("t-1.pt", 7), "must hold each of 4 test ids once, got 4 rows, 't-1.pt' missing"),
+        (PROBABILITY.replace(0.7, np.nan), r"must be in \[0, 1\], got nan for id t-1.pt, class NA"),
+        (PROBABILITY.replace(0.7, 1.5), r"must be in \[0, 1\], got 1.5 for id t-1.pt, class NA"),
+        (PROBABILITY.replace(0.7, -2.0), r"must be in \[0, 1\], got -2.0 for id t-1.pt, class NA"),
+    ],
+)
+def test_a_wrong_table_is_refused(table, message, hw4, tmp_path):
+    with pytest.raises(ValueError, match=f"test_probability {'must have ' * ('columns' in message)}{message}"):
+        write_submission(hw4, table, tmp_path / "x.csv")
+    assert not (tmp_path / "x.csv").exists()
+
+
+def test_the_score_by_hand(hw4, tmp_path):
+    path = write_submission(hw4, PROBABILITY, tmp_path / "x.csv")
+    rows = ["t-1.pt,NA,Public", "t-2.pt,NA,Public", "t-3.pt,00000001,Public", 't-4.pt,"c,d",Private']
+    solve(hw4, rows)
+    score = score_submission(path, hw4)
+    assert score == {"public": pytest.approx(2 / 3), "public_rows": 3, "private": 0.0, "private_rows": 1}
+
+
+def test_a_part_without_rows_has_no_score(hw4, tmp_path):
+    path = write_submission(hw4, PROBABILITY, tmp_path / "x.csv")
+    solve(hw4, [f"{name},NA,Public" for name in IDS])
+    score = score_submission(path, hw4)
+    assert score["public"] == 0.25 and np.isnan(score["private"]) and score["private_rows"] == 0
+
+
+def test_several_labels_are_scored_by_their_ranks(hw4, tmp_path):
+    @dataclass(frozen=True)
+    class WithTags(Competition):
+        def solution(self):
+            truth = {"t-1.pt": (0, 1, 0), "t-2.pt": (1, 0, 0), "t-3.pt": (1, 1, 0), "t-4.pt": (0, 0, 1)}
+            table = pd.DataFrame(list(truth.values()), columns=["s0", "s1", "s2"])
+            return table.assign(id=list(truth), usage=["Public", "Public", "Private", "Private"])
+
+    competition = WithTags(**vars(multi(hw4)))
+    path = write_submission(competition, PROBABILITY, tmp_path / "x.csv")
+    score = score_submission(path, competition)
+    assert score["public"] == pytest.approx((1 + 1 / 3) / 2)  # at rank 1; at rank 3
+    assert score["private"] == pytest.approx((1 + 1 + 1 / 3) / 3)  # both at ranks 1 and 2; tied last, at rank 3
+
+
+def test_there_is_no_score_without_a_solution(hw4, tmp_path):
+    path = write_submission(hw4, PROBABILITY, tmp_path / "x.csv")
+    with pytest.raises(
+        FileNotFoundError, match=r"data/solution.csv must exist to score a submission, got no such file"
+    ):
+        score_submission(path, hw4)
+
+
+def test_a_solution_of_other_ids_or_labels_is_named(hw4, tmp_path):
+    path = write_submission(hw4, PROBABILITY, tmp_path / "x.csv")
+    solve(hw4, [f"{name},NA,Public" for name in IDS[:3]])
+    with pytest.raises(
+        CompetitionError, match=r"solution.csv: must hold each of 4 test ids once, got 3 rows, 't-4.pt'"
+    ):
+        score_submission(path, hw4)
+    solve(hw4, [f"{name},zoe,Public" for name in IDS])
+    with pytest.raises(CompetitionError, match="solution.csv: label must be one of the classes, got 'zoe'"):
+        score_submission(path, hw4)
+
+
+def test_a_file_that_should_not_be_sent_is_not_scored(hw4, tmp_path):
+    solve(hw4, [f"{name},NA,Public" for name in IDS])
+    (tmp_path / "x.csv").write_text(WRITTEN.replace("NA", "NB"))
+    with pytest.raises(SubmissionError, match="row 3, column Category: must be one of the classes, got 'NB'"):
+        score_submission(tmp_path / "x.csv", hw4)
