@@ -130,16 +130,23 @@ class LogMel(nn.Module):
     def forward(self, wave: Tensor) -> Tensor:
         """wave (B, N) -> mel (B, T, F), T = 1 + (N - window) // hop, never below log(floor).
 
-        Raises: ValueError for a wave shorter than one window.
+        Raises: ValueError for a wave that is not (B, N) or is shorter than one window.
         """
+        return self.project(self.power(wave))
+
+    def power(self, wave: Tensor) -> Tensor:
+        """wave (B, N) -> power spectrum of each windowed frame (B, T, n_fft / 2 + 1)."""
         if wave.ndim != 2:
             raise ValueError(f"wave must have the shape (B, N), got {tuple(wave.shape)}")
         if wave.shape[1] < self.spec.window_samples:
             raise ValueError(
                 f"wave must hold at least one window of {self.spec.window_samples} samples, got {wave.shape[1]}"
             )
-        with torch.autocast(wave.device.type, enabled=False):  # a half-precision product would cost 8 bits of mel
-            frames = wave.float().unfold(1, self.spec.window_samples, self.spec.hop_samples)  # (B, T, window)
-            spectrum = torch.fft.rfft(frames * self.window, n=self.spec.n_fft)  # (B, T, n_fft / 2 + 1)
-            power = spectrum.real.square() + spectrum.imag.square()
-            return (power @ self.filters).clamp(min=self.spec.floor).log()  # (B, T, F)
+        frames = wave.float().unfold(1, self.spec.window_samples, self.spec.hop_samples)  # (B, T, window)
+        spectrum = torch.fft.rfft(frames * self.window, n=self.spec.n_fft)
+        return spectrum.real.square() + spectrum.imag.square()
+
+    def project(self, power: Tensor) -> Tensor:
+        """power (..., n_fft / 2 + 1) -> log-mel (..., F)."""
+        with torch.autocast(power.device.type, enabled=False):  # a half-precision product would cost 8 bits of mel
+            return (power @ self.filters).clamp(min=self.spec.floor).log()

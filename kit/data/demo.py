@@ -20,7 +20,7 @@ from tqdm.std import tqdm
 
 from kit.data.audio import LogMel, MelSpec
 from kit.data.tract import say_utterance, say_word
-from kit.data.voices import CODAS, ONSETS, PHONE_NAMES, SAMPLE_RATE_HZ, VOWELS, Tracks
+from kit.data.voices import CODAS, ONSETS, PHONE_NAMES, SAMPLE_RATE_HZ, VOWELS, truth_at
 
 VERSION = 1  # of the sounds: raise it when a change of the synthesiser changes the bytes
 PARALLEL_FROM = 200  # utterances worth starting processes for
@@ -87,23 +87,6 @@ def draw_keywords(n_keywords: int, seed: int) -> dict[str, tuple[str, ...]]:
     return words
 
 
-def truth_at_frames(tracks: Tracks, n_frames: int) -> dict[str, np.ndarray]:
-    """The truth at the centres of MEL's frames: formants_hz (T, 4), pitch_hz (T,) with 0 where unvoiced,
-    voiced (T,) bool, phone (T,) uint8, an index into PHONE_NAMES."""
-    seconds = (np.arange(n_frames) * MEL.hop_samples + MEL.window_samples / 2) / MEL.sample_rate_hz
-
-    def at(track: np.ndarray) -> np.ndarray:
-        return np.interp(seconds, tracks.seconds, track)
-
-    voiced = at(tracks.voicing) > 0.3
-    return {
-        "formants_hz": np.stack([at(track) for track in tracks.formants_hz.T[:4]], axis=1).astype(np.float32),
-        "pitch_hz": np.where(voiced, at(tracks.pitch_hz), 0.0).astype(np.float32),
-        "voiced": voiced,
-        "phone": tracks.phone[np.searchsorted(tracks.seconds, seconds)].astype(np.uint8),
-    }
-
-
 def _write_voices(part: Path, n_speakers: int, n_train: int, n_test: int, seed: int, progress: bool) -> None:
     n_each = n_train + n_test
     keys = [(seed, speaker, number) for speaker in range(n_speakers) for number in range(n_each)]
@@ -117,13 +100,15 @@ def _write_voices(part: Path, n_speakers: int, n_train: int, n_test: int, seed: 
         torch.save(mel, part / f"{name}.pt")
         names.append(f"{name}.pt")
         lengths.append(len(mel))
-        truths.append(truth_at_frames(tracks, len(mel)))
+        centres = np.arange(len(mel)) * MEL.hop_samples + MEL.window_samples / 2
+        truths.append(truth_at(tracks, centres / SAMPLE_RATE_HZ))
     _write_truth(part, names, lengths, truths)
     _write_hw4_tables(part, names, lengths, n_train, n_each, seed)
 
 
 def _write_truth(part: Path, names: list[str], lengths: list[int], truths: list[dict[str, np.ndarray]]) -> None:
-    """truth/tracks.npz: utterance u's frames are rows offset[u] to offset[u + 1] of each track."""
+    """truth/tracks.npz: the tracks at the centres of the log-mel's frames, rows offset[u] to offset[u + 1] being
+    utterance name[u]'s, and the names of phones."""
     (part / "truth").mkdir()
     np.savez(
         part / "truth" / "tracks.npz",

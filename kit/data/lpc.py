@@ -14,7 +14,7 @@ from kit.data.audio import LogMel, MelSpec
 
 WHITE_NOISE = 1e-7  # of the frame's power, added to it before the fit: bounds the gain of a pure tone
 SILENCE = 1e-12  # added to any frame's power: a silent frame gets A = 1
-SHARPEST = 1e-14  # |A|², below which it is rounding: keeps g²/|A|² finite at orders in the hundreds
+SHARPEST = 1e-14  # |A|² at the least: at a line spectrum's one bin float32 rounds it to 0
 
 
 def lpc_coefficients(frames: Tensor, order: int) -> tuple[Tensor, Tensor]:
@@ -58,19 +58,9 @@ class LPCViews(nn.Module):
 
         Raises: ValueError for a wave that is not (B, N) or is shorter than one window.
         """
-        spec, filters = self.log_mel.spec, self.log_mel.filters
-        if wave.ndim != 2:
-            raise ValueError(f"wave must have the shape (B, N), got {tuple(wave.shape)}")
-        if wave.shape[1] < spec.window_samples:
-            raise ValueError(
-                f"wave must hold at least one window of {spec.window_samples} samples, got {wave.shape[1]}"
-            )
-        frames = wave.float().unfold(1, spec.window_samples, spec.hop_samples) * self.log_mel.window  # (B, T, window)
-        power = _power(frames, spec.n_fft)  # (B, T, n_fft/2 + 1)
+        power = self.log_mel.power(wave)  # (B, T, n_fft/2 + 1)
         formant, residual, _ = split_power(power, self.order)
-        with torch.autocast(wave.device.type, enabled=False):
-            views = [(view @ filters).clamp(min=spec.floor).log() for view in (power, formant, residual)]
-        return torch.stack(views, dim=1)
+        return torch.stack([self.log_mel.project(view) for view in (power, formant, residual)], dim=1)
 
 
 def mel_lpc_views(mel: Tensor, order: int) -> Tensor:
@@ -153,6 +143,7 @@ def _fit(power: Tensor, phases: Tensor, weights: Tensor) -> tuple[Tensor, Tensor
 def _split(power: Tensor, phases: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     a, error = _fit(power, phases, weights)
     a, error = a.T.to(power.dtype), error.to(power.dtype).reshape(power.shape[:-1])
-    real, imag = a @ phases.cos().to(a.dtype), a @ phases.sin().to(a.dtype)  # A (M, K)
+    with torch.autocast(power.device.type, enabled=False):
+        real, imag = a @ phases.cos().to(a.dtype), a @ phases.sin().to(a.dtype)  # A (M, K)
     response = torch.addcmul(real.square(), imag, imag).clamp(min=SHARPEST).reshape(power.shape)
     return error[..., None] / response, power * response, error

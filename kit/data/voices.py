@@ -1,7 +1,6 @@
 """A small formant synthesiser: random speakers, random phone strings, and the truth about both.
 
 Source and filter are Klatt's (1980, JASA 67, cascade of resonators, a nasal pole and zero, parallel frication), run in
-overlapping 10 ms windows, each through the exact response of its own centre, so the written formants are those heard.
 """
 
 from dataclasses import dataclass, replace
@@ -119,6 +118,23 @@ class Tracks:
     def seconds(self) -> np.ndarray:
         """Where each row is exact."""
         return (np.arange(len(self.phone)) + 0.5) * CONTROL_SAMPLES / SAMPLE_RATE_HZ
+
+
+def truth_at(tracks: Tracks, seconds: np.ndarray) -> dict[str, np.ndarray]:
+    """The tracks at T moments: formants_hz (T, 4), pitch_hz (T,) with 0 where unvoiced, voiced (T,) bool,
+    phone (T,) uint8, an index into PHONE_NAMES."""
+
+    def at(track: np.ndarray) -> np.ndarray:
+        return np.interp(seconds, tracks.seconds, track)
+
+    voiced = at(tracks.voicing) > 0.3
+    step = np.floor(seconds * SAMPLE_RATE_HZ / CONTROL_SAMPLES).astype(int)
+    return {
+        "formants_hz": np.stack([at(track) for track in tracks.formants_hz.T[:4]], axis=1).astype(np.float32),
+        "pitch_hz": np.where(voiced, at(tracks.pitch_hz), 0.0).astype(np.float32),
+        "voiced": voiced,
+        "phone": tracks.phone[np.minimum(step, len(tracks.phone) - 1)].astype(np.uint8),
+    }
 
 
 def draw_voice(rng: np.random.Generator) -> Voice:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-LIMITS = {  # what audiomentations can do, and sense
+LIMITS = {
     "snr_db": (-60.0, 120.0),
     "gain_db": (-120.0, 120.0),
     "pitch_semitones": (-24.0, 24.0),
-    "stretch_rate": (0.1, 10.0),
+    "stretch_rate": (0.5, 10.0),  # below 0.5 audiomentations' stretcher adds random phases of its own, unseeded
     "background_snr_db": (-60.0, 120.0),
 }
 Range = tuple[float, float]

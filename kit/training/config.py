@@ -49,6 +49,14 @@ class Config:
     mel: MelSpec = field(default_factory=MelSpec)  # for audio; where files hold log-mels it is not used
     segment_frames: int = 128  # a training crop
 
+    # Waveform augmentation, with features "wave" alone: the chance of each step, and the range it draws from.
+    wave_probability: float = 0.0
+    wave_snr_db: tuple = (10.0, 40.0)
+    wave_gain_db: tuple = (-6.0, 6.0)
+    wave_pitch_semitones: tuple = (-2.0, 2.0)
+    wave_stretch_rate: tuple = (0.9, 1.1)
+    wave_background: str = ""  # a folder of noises; empty for none
+
     # SpecAugment (0 masks: none).
     time_masks: int = 2
     time_mask_frames: int = 10
@@ -111,6 +119,8 @@ class Config:
         for name in FRACTIONS:
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}")
+        if not 0 <= self.wave_probability <= 1:
+            raise ValueError(f"wave_probability must be in [0, 1], got {self.wave_probability}")
         for name in ("lr", "scale"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
@@ -118,6 +128,8 @@ class Config:
             raise ValueError(f"name must be usable as a folder's name, got {self.name!r}")
         if self.backbone != "timm" and self.width % self.heads:
             raise ValueError(f"width must be a multiple of heads ({self.heads}), got {self.width}")
+        if self.wave_probability and self.features != "wave":
+            raise ValueError(f'wave_probability must be 0 unless features is "wave", got {self.wave_probability}')
         if self.kernel_size % 2 == 0:
             raise ValueError(f"kernel_size must be odd, got {self.kernel_size}")
 
@@ -129,7 +141,7 @@ class Config:
         if "mel" in values:
             _check_keys(values["mel"], MelSpec, "mel.")
             values["mel"] = MelSpec(**values["mel"])
-        return cls(**values)
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
     @classmethod
     def load(cls, path: str | Path) -> "Config":

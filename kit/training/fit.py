@@ -21,6 +21,7 @@ from tqdm.std import tqdm
 from kit.data.augment import SpecAugment
 from kit.data.dataset import Batch, EpochBatches, SpectrogramDataset, batch_loader, generator_for
 from kit.data.store import Store
+from kit.data.wave_augment import WaveAugment
 from kit.models.build import build_model
 from kit.training.checkpoint import average_weights, keep_best, load_checkpoint, save_checkpoint
 from kit.training.config import Config
@@ -119,13 +120,24 @@ def _train_loader(config: Config, store: Store, rows: Sequence[int], accelerator
         config.time_masks, config.time_mask_frames, config.freq_masks, config.freq_mask_bins, config.mask_fill
     )
     dataset = SpectrogramDataset(
-        store, rows, config.segment_frames, train=True, seed=config.seed, augment=augment, device=accelerator.device
-    )
+        store, rows, config.segment_frames, train=True, seed=config.seed, augment=augment,
+        wave_augment=_wave_augment(config), device=accelerator.device,
+    )  # fmt: skip
     batches = EpochBatches(
         len(dataset), config.batch_size, seed=config.seed, steps=config.epoch_steps,
         rank=accelerator.process_index, world=accelerator.num_processes,
     )  # fmt: skip
     return batch_loader(dataset, batches, config.workers)
+
+
+def _wave_augment(config: Config) -> WaveAugment | None:
+    if not config.wave_probability:
+        return None
+    return WaveAugment(
+        config.mel.sample_rate_hz, snr_db=config.wave_snr_db, gain_db=config.wave_gain_db,
+        pitch_semitones=config.wave_pitch_semitones, stretch_rate=config.wave_stretch_rate,
+        background_folder=config.wave_background or None, probability=config.wave_probability,
+    )  # fmt: skip
 
 
 def _train_epoch(config, epoch, model, head, optimizer, ema, loader, accelerator, bar) -> dict[str, Any]:

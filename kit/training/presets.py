@@ -9,15 +9,17 @@ PRESETS = {
         segment_frames=24, width=16, layers=1, heads=2, ff_width=32, kernel_size=5, epochs=2, batch_size=16,
         warmup_steps=4, margin_warmup_steps=4, n_folds=2,
     ),
-    # The demo competition on two cores: a minute or two an experiment, all folds.
+    # The demo competition on two cores: well under a minute a fold.
     "demo": Config(
-        segment_frames=64, frame_stack=2, width=64, heads=4, ff_width=128, kernel_size=15, epochs=30, warmup_steps=60,
-        margin_warmup_steps=120, n_folds=3, patience=8, lr=2e-3,
+        segment_frames=64, frame_stack=2, width=64, ff_width=128, kernel_size=15, timm_name="mobilenetv3_small_050",
+        epochs=30, lr=2e-3, warmup_steps=60, margin_warmup_steps=120, n_folds=3, patience=10,
+        time_masks=1, time_mask_frames=8, freq_masks=1, freq_mask_bins=4,
     ),
     # A real competition on two cores in under an hour, or a first look on a GPU.
     "quick": Config(
-        segment_frames=96, frame_stack=4, width=160, ff_width=320, kernel_size=15, epochs=20, warmup_steps=200,
-        margin_warmup_steps=400, n_folds=4, patience=6,
+        segment_frames=96, frame_stack=4, kernel_size=15, timm_name="mobilenetv3_small_050",
+        epochs=22, lr=2e-3, warmup_steps=150, margin_warmup_steps=300, n_folds=4, patience=8,
+        time_masks=1, time_mask_frames=8, freq_masks=1, freq_mask_bins=4,
     ),
     # A GPU and an evening: the source's Conformer, longer crops.
     "full": Config(segment_frames=192, epochs=60, warmup_steps=2000, margin_warmup_steps=4000, n_folds=5),

@@ -3,6 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import nn
 
 from kit.models.build import build_model
 from kit.training.config import Config
@@ -72,6 +73,16 @@ def test_sizes_reach_the_layers():
     convolution = 2 * 160 + (160 * 320 + 320) + (160 * 31 + 160) + 2 * 160 + (160 * 160 + 160)
     layer = 2 * feed_forward + attention + convolution + 2 * 160
     assert sum(weight.numel() for weight in net.parameters()) == (40 * 160 + 160) + 2 * layer + (7 * 160 + 7)
+
+
+def test_options_reach_the_layers():
+    config = replace(SMALL, conv_norm="group", convolution_first=True, dropout=0.4)
+    layer = build_model(config, n_classes=6, n_mels=24).stages["layer2"]
+    assert isinstance(layer.convolution.norm, nn.GroupNorm) and layer.convolution_first
+    assert [part.p for part in layer.modules() if isinstance(part, nn.Dropout)] == [0.4] * 6
+    transformer = build_model(replace(config, backbone="transformer"), n_classes=6, n_mels=24).stages["layer2"].layer
+    assert transformer.dropout.p == 0.4 and transformer.linear1.out_features == 32
+    assert build_model(replace(config, normalize="mean_std"), 6, 24).stages["stem"].normalize.normalize == "mean_std"
 
 
 def test_scale_and_margin_reach_the_head():

@@ -99,11 +99,13 @@ def test_one_fold_has_no_sd(tmp_path):
 
 
 def test_the_interval_is_over_the_runs_clusters(tmp_path):
-    rows, groups = make_run(tmp_path, "rows"), make_run(tmp_path, "groups", cluster="group")
-    by_rows, by_groups = cv_table([rows]), cv_table([groups])
-    expected = interval(groups.target, groups.probability, "accuracy", groups.oof["group"])
-    assert by_groups.loc[0, ["oof", "low", "high"]].tolist() == pytest.approx(list(vars(expected).values()))
-    assert by_rows.loc[0, "low"] != by_groups.loc[0, "low"]
+    run = make_run(tmp_path, cluster="group", metric="log_loss")
+    found = cv_table([run]).loc[0, ["oof", "low", "high"]].tolist()
+    assert found == list(vars(interval(run.target, run.probability, "log_loss", run.oof["group"])).values())
+    assert found != list(vars(interval(run.target, run.probability, "log_loss")).values())
+    better = make_run(tmp_path, "better", skill=1.5, cluster="group", metric="log_loss")
+    difference = paired(run.target, better.probability, run.probability, "log_loss", run.oof["group"])
+    assert compare_runs([run, better], "base").loc[1, "p"] == difference.p
 
 
 def test_the_comparison_by_hand(runs):

@@ -155,6 +155,20 @@ def test_processes_that_add_at_once_lose_nothing_even_when_one_is_killed(ledger,
     add_row(ledger, row(1))  # and the lock of the dead is open
 
 
+def test_a_disk_that_is_full_leaves_the_old_ledger(ledger, monkeypatch):
+    add_row(ledger, row(1))
+    before, write = ledger.read_bytes(), Path.write_bytes
+
+    def half(self, content):
+        write(self, content[: len(content) // 2])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", half)
+    with pytest.raises(OSError, match="No space left"):
+        add_row(ledger, row(2))
+    assert ledger.read_bytes() == before and list(ledger.parent.glob("*.part")) == []
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
