@@ -7,15 +7,17 @@ from pathlib import Path
 import pandas as pd
 
 from kit import benchmarks, notebooks
-from kit.data.competition import open_competition
+from kit.data.competition import Competition, open_competition
 from kit.data.demo import make_voices
 from kit.results.compare import cv_table, load_run
-from kit.results.ledger import ledger_table, read_ledger, to_markdown
-from kit.results.record import SUBMISSIONS, record
+from kit.results.ledger import LEDGER, ledger_table, read_ledger, to_markdown
+from kit.results.record import record
 from kit.results.submission import check_submission, score_submission
 from kit.training.config import Config
 from kit.training.crossval import crossval
 from kit.training.presets import PRESETS
+
+SHOWN = ["name", "backbone", "CV", "Δ CV", "precision", "public", "noise", "private", "CV rank", "public rank"]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -43,7 +45,7 @@ def run_notebooks(data: Path, preset: str, options) -> None:
     runs = Path("runs") / f"{data.name}-{preset}"
     values = {"data": str(data), "preset": preset, "seed": options.seed}
     notebooks.run_notebooks(notebooks.numbered(options.only), values, runs / "notebooks", in_place=options.in_place)
-    _print_ledger(runs.name)
+    _print_ledger(runs.name, open_competition(data))
     print(f"\nThe notebooks as they ran: {runs}/notebooks/")
 
 
@@ -79,11 +81,14 @@ def bench(options) -> None:
     print(to_markdown(table.round(3)))
 
 
-def _print_ledger(runs: str) -> None:
-    rows = read_ledger(SUBMISSIONS / "ledger.csv")
-    rows = rows[rows["run"].str.startswith(f"{runs}/")]
+def _print_ledger(runs: str, competition: Competition) -> None:
+    if not LEDGER.exists():
+        return
+    rows, solution = read_ledger(LEDGER), competition.solution()
+    rows = rows[rows["run"].str.startswith(f"{runs}/")].drop_duplicates("run", keep="last")
+    public_rows = None if solution is None else int((solution["usage"] == "Public").sum())
     print(f"\nCV and leaderboard, {runs}\n")
-    print(to_markdown(ledger_table(rows)))
+    print(to_markdown(ledger_table(rows, public_rows)[SHOWN]))
     print("\nSubmissions:")
     for file in rows["file"]:
         print(f"  {file}")

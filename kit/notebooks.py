@@ -40,17 +40,25 @@ def run_notebooks(
 
     out.mkdir(parents=True, exist_ok=True)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(FOLDER.parent), os.environ.get("PYTHONPATH")]))
-    os.environ.setdefault("JPY_SESSION_NAME", "kit")
     done = []
     for number, path in enumerate(paths, start=1):
-        started, copy = time.monotonic(), out / path.name
+        started, copy, bars = time.monotonic(), out / path.name, _Bars()
         heading = f"[{number}/{len(paths)}] {path.stem}"
         print(f"{heading} …", flush=True)
         try:
             papermill.execute_notebook(
-                path, copy, parameters, cwd=work, kernel_name="python3", progress_bar=False, stderr_file=_Bars()
+                path,
+                copy,
+                parameters,
+                cwd=work,
+                kernel_name="python3",
+                language="python",
+                progress_bar=False,
+                stderr_file=bars,
             )
+            bars.end()
         except papermill.PapermillExecutionError as error:
+            bars.end()
             print(f"{heading}  failed", flush=True)
             raise NotebookError(
                 f"{path.name}, cell {error.cell_index + 1}: {error.ename}: {_plain(error.evalue)}\n"
@@ -109,10 +117,17 @@ def _plain(text: str) -> str:
 class _Bars:
     """Lets a kernel's progress bars through to the terminal, and nothing else of its stderr."""
 
+    shown = False
+
     def write(self, text: str) -> None:
-        if "\r" in text or "|" in text:
+        if "\r" in text:
+            self.shown = True
             sys.stderr.write(text)
             sys.stderr.flush()
 
     def flush(self) -> None:
         sys.stderr.flush()
+
+    def end(self) -> None:
+        if self.shown:
+            print(file=sys.stderr, flush=True)

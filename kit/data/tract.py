@@ -108,7 +108,7 @@ def tract_response(tracks: Tracks, voice: Voice, steps: np.ndarray) -> np.ndarra
 
 
 def frication_response(tracks: Tracks, steps: np.ndarray) -> np.ndarray:
-    """A wide resonance in front of the constriction, nothing at 0 Hz: (steps, bins) complex64, its peak near 1."""
+    """A wide resonance in front of the constriction, nothing at 0 Hz: (steps, bins) complex64, its peak near 2."""
     width_hz = tracks.frication_width_hz[steps]
     poles = _spectrum_of_three(_section(tracks.frication_hz[steps], width_hz))
     zeros = _spectrum_of_three(np.outer(2 * np.pi * width_hz / SAMPLE_RATE_HZ, [1.0, -1.0, 0.0]))

@@ -1,7 +1,4 @@
-"""A small formant synthesiser: random speakers, random phone strings, and the truth about both.
-
-Source and filter are Klatt's (1980, JASA 67, cascade of resonators, a nasal pole and zero, parallel frication), run in
-"""
+"""Random speakers and what they say: vocal tracts, sources, strings of phones, and both as tracks in time."""
 
 from dataclasses import dataclass, replace
 

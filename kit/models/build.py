@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 
 from kit.models.conformer import ConformerLayer
@@ -92,7 +93,9 @@ def build_model(config, n_classes: int, n_mels: int) -> Net:
     pooling = choose("pooling", config.pooling, POOLINGS)(width)
     hidden = hidden_layer(pooling.out_width) if config.backbone == "transformer" else nn.Identity()
     head = choose("head", config.head, HEADS)(config, pooling.out_width, n_classes)
-    return Net(stages, pooling, hidden, head, n_mels, one_length=config.backbone == "timm")
+    net = Net(stages, pooling, hidden, head, n_mels, one_length=config.backbone == "timm")
+    # Images with their channels last: a CPU training step of timm's test_resnet takes 0.67 of the time, equal results.
+    return net.to(memory_format=torch.channels_last) if config.backbone == "timm" else net
 
 
 def choose(name: str, key: str, choices: dict):

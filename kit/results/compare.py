@@ -144,8 +144,8 @@ def reordered(table: pd.DataFrame, first: pd.DataFrame, names: str) -> pd.DataFr
     if not ids.is_unique:
         raise ValueError(f"{names} must hold each id once, got {ids[ids.duplicated()].iloc[0]!r} twice")
     for what, ours, theirs in (("ids", ids, first["id"]), ("classes", class_columns(table), classes)):
-        if odd := set(ours) ^ set(theirs):
-            raise ValueError(f"{names} must have the same {what}, got {len(odd)} in one only, such as {min(odd)!r}")
+        if odd := sorted(map(str, set(ours) ^ set(theirs))):
+            raise ValueError(f"{names} must have the same {what}, got {len(odd)} in one only, such as {odd[0]!r}")
     kept = [column for column in table.columns if column in KEYS]
     return table.set_index("id", drop=False).loc[first["id"], kept + classes].reset_index(drop=True)
 

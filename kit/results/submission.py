@@ -54,8 +54,8 @@ def score_submission(path: str | Path, competition: Competition) -> dict[str, fl
 def _ordered(table: pd.DataFrame, competition: Competition) -> pd.DataFrame:
     """Probabilities (test rows, C) indexed by id, in the sample's order. Raises ValueError."""
     ids, classes = expected_ids(competition), list(competition.classes)
-    if odd := {"id", *classes} ^ set(table.columns):
-        raise ValueError(f"test_probability must have columns id and every class, got {min(odd)!r} missing or extra")
+    if odd := sorted(map(str, {"id", *classes} ^ set(table.columns))):
+        raise ValueError(f"test_probability must have columns id and every class, got {odd[0]!r} missing or extra")
     if fault := id_fault(table["id"], ids):
         raise ValueError(f"test_probability {fault}")
     table = table.set_index("id").loc[ids, classes]

@@ -85,19 +85,21 @@ class _Run:
         facts = {**self.config.to_dict(), "store": self.store.folder.name}
         path = self.folder / "config.json"
         if path.exists():
-            before = json.loads(path.read_text())
-            changed = [key for key in facts if before.get(key) != json.loads(json.dumps(facts[key]))]
+            now = json.loads(json.dumps(facts))
+            before = {**Config().to_dict(), **json.loads(path.read_text())}  # a field it did not know had its default
+            changed = [key for key in now if json.loads(json.dumps(before.get(key))) != now[key]]
             if changed:
-                told = ", ".join(f"{key} {before.get(key)!r} -> {facts[key]!r}" for key in changed)
+                told = ", ".join(f"{key} {before.get(key)!r} -> {now[key]!r}" for key in changed)
                 raise ValueError(f"{self.folder}: holds a run of another config ({told}); rename, or delete it")
         _write_json(path, facts)
         _write_json(self.folder / "env.json", environment())
 
     def jobs(self) -> list[tuple]:
+        folder, store = self.folder.resolve(), self.store.folder.resolve()  # a worker may stand in another folder
         return [
-            (self.config, self.store.folder, self.competition.metric, fold, self.folder / f"fold{fold}")
+            (self.config, store, self.competition.metric, fold, folder / f"fold{fold}")
             for fold in self.folds
-            if not (self.folder / f"fold{fold}/metrics.json").exists()
+            if not (folder / f"fold{fold}/metrics.json").exists()
         ]
 
     def epochs_done(self) -> int:
@@ -215,7 +217,7 @@ class _Bar:
         self.bar.close()
 
     def _watch(self) -> None:
-        while not self.over.wait(1.0):
+        while not self.over.wait(2.0):
             self._look()
 
     def _look(self) -> None:

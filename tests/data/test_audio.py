@@ -84,6 +84,13 @@ def test_silence_is_the_log_of_the_floor():
     assert LogMel(MelSpec(floor=1e-5))(torch.zeros(1, 800)).max().item() == pytest.approx(math.log(1e-5))
 
 
+def test_the_floor_lifts_only_what_lies_below_it():
+    wave = noise(1, 4000) * torch.linspace(0.01, 1, 4000)
+    low, high = LogMel()(wave), LogMel(MelSpec(floor=0.1))(wave)
+    assert (low < math.log(0.1)).any() and (low > math.log(0.1)).any()
+    torch.testing.assert_close(high, low.clamp(min=math.log(0.1)), atol=1e-6, rtol=0)
+
+
 def test_doubling_the_wave_adds_log_4():
     wave = noise(1, 4000)
     torch.testing.assert_close(LogMel()(2 * wave), LogMel()(wave) + math.log(4), atol=1e-4, rtol=0)

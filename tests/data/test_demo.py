@@ -12,16 +12,23 @@ import torch
 
 from kit.data import demo
 from kit.data.audio import LogMel, load_wave
-from kit.data.demo import DemoError, draw_keywords, make_keywords, make_voices, truth_at_frames
-from kit.data.voices import VOWELS, Tracks
+from kit.data.demo import DemoError, draw_keywords, make_keywords, make_voices
+from kit.data.tract import say_utterance
+from kit.data.voices import VOWELS, truth_at
 
 SMALL = {"n_speakers": 3, "n_train": 4, "n_test": 2}
+TINY = {"n_speakers": 2, "n_train": 2, "n_test": 1}
 FEW = {"n_keywords": 3, "n_speakers": 2, "n_takes": 2, "n_test_speakers": 1}
 
 
 @pytest.fixture(scope="module")
 def voices(tmp_path_factory):
     return make_voices(tmp_path_factory.mktemp("demo") / "voices", **SMALL)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    return make_voices(tmp_path_factory.mktemp("demo") / "tiny", **TINY)
 
 
 @pytest.fixture(scope="module")
@@ -98,20 +105,12 @@ def test_truth_has_a_row_a_frame(voices, truth):
     assert set(truth["vowels"]) == set(VOWELS) < set(truth["phone_names"])
 
 
-def test_truth_is_read_at_the_centres_of_the_frames():
-    line = np.arange(100.0)  # steps of 5 ms, each exact in its middle: value k at 0.005 k + 0.0025 s
-    tracks = Tracks(
-        **dict.fromkeys(["frication", "frication_hz", "frication_width_hz", "nasal_zero_hz"], line),
-        formants_hz=np.tile(line[:, None], 8),
-        bandwidths_hz=np.tile(line[:, None], 8),
-        pitch_hz=line,
-        voicing=(line > 50).astype(float),
-        phone=(line >= 4).astype(int),
-    )
-    truth = truth_at_frames(tracks, n_frames=40)
-    np.testing.assert_allclose(truth["formants_hz"][:3, 0], [2.0, 4.0, 6.0], rtol=1e-6)  # at 12.5, 22.5, 32.5 ms
-    assert truth["phone"][:3].tolist() == [0, 1, 1]
-    assert truth["pitch_hz"][30] == pytest.approx(62.0) and truth["pitch_hz"][10] == 0
+def test_truth_is_that_of_the_first_utterance_at_the_centres_of_its_frames(truth):
+    _, tracks = say_utterance(0, 0, 0)
+    n_frames = truth["offset"][1]
+    expected = truth_at(tracks, 0.0125 + 0.010 * np.arange(n_frames))  # half a window of 25 ms, a hop of 10
+    for name, track in expected.items():
+        np.testing.assert_allclose(truth[name][:n_frames], track, rtol=1e-6)
 
 
 def test_lpc_finds_the_true_formants(voices, truth):
@@ -157,45 +156,45 @@ def test_pitch_truth_is_the_period_of_the_wave(voices, truth):
     assert np.median(errors) < 0.02
 
 
-def test_a_second_process_makes_the_same_bytes(voices, tmp_path):
-    process = multiprocessing.get_context("spawn").Process(target=make_voices, args=(tmp_path / "again",), kwargs=SMALL)
+def test_a_second_process_makes_the_same_bytes(tiny, tmp_path):
+    process = multiprocessing.get_context("spawn").Process(target=make_voices, args=(tmp_path / "again",), kwargs=TINY)
     process.start()
     process.join()
     assert process.exitcode == 0
-    assert digests(tmp_path / "again") == digests(voices)
+    assert digests(tmp_path / "again") == digests(tiny)
 
 
-def test_many_processes_and_threads_make_the_same_bytes(voices, tmp_path, monkeypatch):
+def test_many_processes_and_threads_make_the_same_bytes(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(demo, "PARALLEL_FROM", 1)
     n_threads = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
-        assert digests(make_voices(tmp_path / "again", **SMALL)) == digests(voices)
+        assert digests(make_voices(tmp_path / "again", **TINY)) == digests(tiny)
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(n_threads)
 
 
-def test_another_seed_makes_other_voices(voices, tmp_path):
-    other = make_voices(tmp_path / "other", **SMALL, seed=1)
-    assert not {path.name for path in other.glob("*.pt")} & {path.name for path in voices.glob("*.pt")}
+def test_another_seed_makes_other_voices(tiny, tmp_path):
+    other = make_voices(tmp_path / "other", **TINY, seed=1)
+    assert not {path.name for path in other.glob("*.pt")} & {path.name for path in tiny.glob("*.pt")}
 
 
-def test_the_same_call_again_keeps_the_folder(voices):
-    before = {path: path.stat().st_mtime_ns for path in voices.rglob("*")}
-    assert make_voices(voices, **SMALL) == voices
-    assert {path: path.stat().st_mtime_ns for path in voices.rglob("*")} == before
+def test_the_same_call_again_keeps_the_folder(tiny):
+    before = {path: path.stat().st_mtime_ns for path in tiny.rglob("*")}
+    assert make_voices(tiny, **TINY) == tiny
+    assert {path: path.stat().st_mtime_ns for path in tiny.rglob("*")} == before
 
 
-def test_a_killed_call_leaves_no_folder_and_the_next_call_makes_it(tmp_path, monkeypatch, voices):
+def test_a_killed_call_leaves_no_folder_and_the_next_call_makes_it(tmp_path, monkeypatch, tiny):
     def stop(*_):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(demo, "_write_hw4_tables", stop)
-        make_voices(tmp_path / "voices", **SMALL)
+        make_voices(tmp_path / "voices", **TINY)
     assert not (tmp_path / "voices").exists()
-    assert digests(make_voices(tmp_path / "voices", **SMALL)) == digests(voices)
+    assert digests(make_voices(tmp_path / "voices", **TINY)) == digests(tiny)
     assert [path.name for path in tmp_path.iterdir()] == ["voices"]
 
 

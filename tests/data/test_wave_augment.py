@@ -69,6 +69,15 @@ def test_a_seed_fixes_the_result_whatever_was_drawn_before():
     assert not np.array_equal(augment(TONE, seed=(1, 2, 4)), first)
 
 
+@pytest.mark.parametrize("step", EVERY_STEP)
+def test_a_seed_fixes_each_step(step):
+    augment = WaveAugment(**{step: EVERY_STEP[step]}, probability=1.0)
+    first = augment(TONE, seed=0)
+    random.random(), np.random.random()  # noqa: NPY002, B018
+    assert np.array_equal(augment(TONE, seed=0), first)
+    assert not np.array_equal(augment(TONE, seed=1), first)
+
+
 @pytest.mark.parametrize("rate", [0.5, 10.0])
 def test_a_seed_fixes_the_result_at_the_ends_of_the_stretch(rate):
     augment = WaveAugment(stretch_rate=(rate, rate), probability=1.0)

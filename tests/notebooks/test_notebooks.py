@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 
 import nbformat
 import pandas as pd
@@ -89,7 +90,7 @@ def test_a_notebook_is_code_that_a_reader_can_follow(path):
                 module = node.module if isinstance(node, ast.ImportFrom) else node.names[0].name
                 assert module.split(".")[0] in KNOWN
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                assert not node.value.startswith("/"), f"an absolute path: {node.value}"
+                assert not re.match(r"(/[\w.-]+){2}|[A-Z]:\\|~/", node.value), f"an absolute path: {node.value}"
 
 
 def make_notebook(folder, source):

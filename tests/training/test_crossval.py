@@ -147,7 +147,8 @@ def test_two_processes_of_accelerate_cover_each_epoch_once(voices, tiny, tmp_pat
     (tmp_path / "config.json").write_text(json.dumps(config.to_dict()))
     pack(voices, tmp_path / "cache", progress=False)
     command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2",
-               "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]  # fmt: skip
+               "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
+               "--main_process_port", "0"]  # fmt: skip
     arguments = [script, voices.folder, tmp_path / "cache", tmp_path / "config.json", tmp_path / "run"]
     environment = {**os.environ, "PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": "1"}
     done = subprocess.run([*command, *map(str, arguments)], env=environment, capture_output=True, text=True)
