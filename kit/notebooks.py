@@ -12,6 +12,7 @@ import nbformat
 from kit.data.atomic import replacing
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
+QUIET = ["--IPKernelApp.log_level=ERROR"]  # a kernel on this machine talks over the loopback, and warns that it does
 
 
 class NotebookError(RuntimeError):
@@ -55,6 +56,7 @@ def run_notebooks(
                 language="python",
                 progress_bar=False,
                 stderr_file=bars,
+                extra_arguments=QUIET,
             )
             bars.end()
         except papermill.PapermillExecutionError as error:

@@ -1,0 +1,57 @@
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from kit.data.store import pack
+from kit.results import figures
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close("all")
+
+
+def ledger():
+    return pd.DataFrame(
+        {"name": ["a", "b"], "cv": [0.5, 0.7], "cv_low": [0.4, 0.6], "cv_high": [0.6, 0.8], "public": [0.45, 0.72]}
+    )
+
+
+def drawn(voices, tmp_path):
+    store = pack(voices, tmp_path, progress=False)
+    pd.DataFrame({"step": [1, 2], "valid_score": [0.2, 0.3]}).to_csv(tmp_path / "log.csv")
+    (tmp_path / "run/fold0").mkdir(parents=True)
+    (tmp_path / "log.csv").rename(tmp_path / "run/fold0/log.csv")
+    table = pd.DataFrame({"name": ["a", "b"], "delta": [0.1, np.nan], "low": [0.0, np.nan], "high": [0.2, np.nan]})
+    return {
+        "lengths": figures.lengths(store),
+        "balance": figures.class_balance(voices.train),
+        "spectrograms": figures.spectrograms([torch.rand(9, 4)] * 4, list("abcd")),
+        "curves": figures.learning_curves([tmp_path / "run"]),
+        "intervals": figures.intervals(table, "delta", "title", "difference", zero=True),
+        "ledger": figures.cv_against_lb(ledger(), "title"),
+    }
+
+
+def test_every_figure_names_its_axes_and_says_something(voices, tmp_path):
+    for name, figure in drawn(voices, tmp_path).items():
+        shown = [axes for axes in figure.axes if axes.get_visible()]
+        assert any(axes.get_title(loc=side) for axes in shown for side in ("left", "center")), name
+        assert (
+            any(axes.get_xlabel() for axes in shown) and any(axes.get_ylabel() for axes in shown) or name == "intervals"
+        )
+
+
+def test_an_interval_is_drawn_from_low_to_high():
+    table = pd.DataFrame({"name": ["a"], "delta": [0.1], "low": [0.05], "high": [0.2]})
+    axes = figures.intervals(table, "delta", "t", "x").axes[0]
+    (segment,) = axes.collections[0].get_segments()
+    assert segment[:, 0].tolist() == [0.05, 0.2]
+
+
+def test_scatter_has_cv_across_and_public_up():
+    axes = figures.cv_against_lb(ledger(), "t").axes[0]
+    assert axes.lines[0].get_xdata().tolist() == [0.5, 0.7] and axes.lines[0].get_ydata().tolist() == [0.45, 0.72]
