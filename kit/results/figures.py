@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -10,6 +11,10 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from kit.data.store import Store
+
+# A notebook's backend turns itself on at its first figure; inside rc_context that would be undone at once, and no
+# later figure shown.
+plt.switch_backend(matplotlib.get_backend())
 
 STYLE = {
     "figure.dpi": 80,
@@ -22,6 +27,8 @@ STYLE = {
     "legend.frameon": False,
 }
 
+RANGE_NATS = 12.0  # what a spectrogram shows below its loudest, 52 dB: silence would take all the colours
+
 
 def lengths(store: Store) -> Figure:
     """How long utterances are, training beside test."""
@@ -29,7 +36,7 @@ def lengths(store: Store) -> Figure:
     seconds = store.index["frames"] * hop
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(7, 3))
-        bins = np.linspace(seconds.min(), seconds.max() + hop, 40)
+        bins = np.linspace(seconds.min(), seconds.max() + hop, 25)
         for split in ("train", "test"):
             part = seconds[store.index["split"] == split]
             axes.hist(part, bins, weights=np.full(len(part), 100 / len(part)), histtype="step", lw=2, label=split)
@@ -44,7 +51,8 @@ def class_balance(train: pd.DataFrame) -> Figure:
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(7, 2.6))
         axes.bar(np.arange(len(counts)), counts, width=0.9)
-        title = f"{len(counts)} classes, {counts.min()} to {counts.max()} training utterances each"
+        span = f"{counts.min()}" if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
+        title = f"{len(counts)} classes, {span} training utterances each"
         axes.set(title=title, xlabel="class, by number of utterances", ylabel="training utterances")
     return figure
 
@@ -53,15 +61,17 @@ def spectrograms(mels: Sequence[Tensor], titles: Sequence[str], columns: int = 3
     """Log-mels (T, F) side by side, on one colour scale."""
     rows = -(-len(mels) // columns)
     lowest, highest = np.percentile(np.concatenate([np.ravel(mel) for mel in mels]), [2, 99.5])
+    lowest = max(lowest, highest - RANGE_NATS)
     with plt.rc_context(STYLE):
-        figure, grid = plt.subplots(rows, columns, figsize=(3.3 * columns, 2.1 * rows + 0.4), squeeze=False)
+        figure, grid = plt.subplots(rows, columns, figsize=(2.7 * columns, 1.8 * rows + 0.4), squeeze=False)
         for axes in grid.flat[len(mels) :]:
             axes.set_visible(False)
         for axes, mel, title in zip(grid.flat, mels, titles, strict=False):
             extent = (0, len(mel) * hop_seconds, -0.5, mel.shape[1] - 0.5)
             image = axes.imshow(
-                np.asarray(mel).T, origin="lower", aspect="auto", extent=extent, vmin=lowest, vmax=highest, cmap="magma"
-            )
+                np.asarray(mel).T, origin="lower", aspect="auto", interpolation="nearest", extent=extent,
+                vmin=lowest, vmax=highest, cmap=plt.get_cmap("magma", 32),
+            )  # fmt: skip
             axes.set_title(title, fontsize=9)
         for axes in grid[-1]:
             axes.set_xlabel("time (s)")
@@ -86,7 +96,7 @@ def learning_curves(runs: Sequence[str | Path], metric: str = "accuracy") -> Fig
                 axes.plot(log["step"][best], log["valid_score"][best], "o", color=color, ms=4)
         title = "What each fold learned, its best validation marked"
         axes.set(title=title, xlabel="training step", ylabel=f"validation {metric}", ylim=(0, 1))
-        axes.legend(loc="lower right")
+        axes.legend(loc="upper left")
     return figure
 
 
