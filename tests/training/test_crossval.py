@@ -103,7 +103,14 @@ def in_process(*arguments, until=None):
     assert process.exitcode == -signal.SIGKILL, "the run ended before it could be killed"
 
 
-@pytest.mark.parametrize("options", [{}, {"ema_decay": 0.9, "average_best": 2, "epoch_steps": 4}], ids=["plain", "ema"])
+RESUMED = {
+    "plain": {},
+    "ema": {"ema_decay": 0.9, "average_best": 2, "epoch_steps": 4},
+    "mixup": {"mix": "manifold", "mix_probability": 0.8, "mix_per_row": True},
+}
+
+
+@pytest.mark.parametrize("options", RESUMED.values(), ids=RESUMED)
 def test_a_killed_run_continues_bit_for_bit(voices, tiny, tmp_path, options):
     """Killed in every epoch of one run, at times within it that differ; the result is the uninterrupted one's."""
     config = replace(tiny, epochs=4, **options)
