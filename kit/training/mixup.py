@@ -3,7 +3,8 @@
 h' = λ h + (1 − λ) h[π], λ ~ Beta(α, α), at the input (Zhang et al. 2018, arXiv 1710.09412) or between two stages of
 the net (Verma et al. 2019, arXiv 1806.05236). Where the source takes x and x[π] through the first stages one after
 the other, we permute what one pass gives. In eval that is the same; in training the two halves see one batch norm, as
-they would, and an item keeps its own dropout when it is the other half.
+they would, and an item keeps its own dropout when it is the other half. The last map is mixed as the last stage ends,
+so after the activation of a net that has one there: the source mixes before it, but never inside a residual block.
 """
 
 from dataclasses import dataclass
@@ -55,7 +56,10 @@ class MixPlan:
         return torch.lerp(h.index_select(0, self.perm), h, lam)  # exactly h where lam is 1
 
     def mix(self, place: str, h: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """What goes on from a place of a Net: the mixture at the plan's own, valid where either half is."""
+        """What goes on from a place of a Net: the mixture at the plan's own, valid where either half is.
+
+        A compiled net has a graph for each place: raise torch._dynamo.config.recompile_limit where there are over 8.
+        """
         if place != self.place:
             return h, mask
         return self.apply(h), None if mask is None else mask | mask.index_select(0, self.perm)
@@ -93,7 +97,9 @@ class Mixup:
         if self.from_epoch < 1:
             raise ValueError(f"from_epoch must be at least 1, got {self.from_epoch}")
         if self.until_epoch and self.until_epoch < self.from_epoch:
-            raise ValueError(f"until_epoch must be 0 or at least from_epoch ({self.from_epoch}), got {self.until_epoch}")
+            raise ValueError(
+                f"until_epoch must be 0 or at least from_epoch ({self.from_epoch}), got {self.until_epoch}"
+            )
 
     def draw(self, items: int, epoch: int, generator: torch.Generator) -> MixPlan | None:
         """The plan for a batch of `items` in an epoch (from 1); None where it is not mixed."""

@@ -6,7 +6,7 @@ from kit.data.audio import LogMel
 from kit.data.augment import SpecAugment
 from kit.data.dataset import EpochBatches, SpectrogramDataset, batch_loader, length_batches
 from kit.data.store import pack
-from kit.training.mixup import Mixup, MixPlan
+from kit.training.mixup import MixPlan, Mixup
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +126,7 @@ def test_waves_are_mixed_before_they_are_log_mels(waves):
 
 def test_a_mixture_of_waves_is_as_long_as_the_longer_and_ends_with_it_alone(waves):
     hop, window, size = waves.mel.hop_samples, waves.mel.window_samples, waves.index["frames"]
-    short, long = sorted([0, 1, 2, 3], key=lambda row: size[row])[:: 3]
+    short, long = sorted([0, 1, 2, 3], key=lambda row: size[row])[::3]
     frames = 1 + (int(size[long]) + 1000 - window) // hop
     batch = training_set(waves, frames, draw_mix=half_and_half).__getitems__([short, long])
     valid = [1 + (int(size[row]) - window) // hop for row in (short, long)]

@@ -39,7 +39,7 @@ FAULTS = [
     ({"width": 50}, r"width must be a multiple of heads \(4\), got 50"),
     ({"kernel_size": 30}, "kernel_size must be odd, got 30"),
     ({"mix": "cutmix"}, "mix must be one of none, input, wave, manifold, last_layer, embedding, got 'cutmix'"),
-    ({"mix": "wave"}, "features must be \"wave\" with mix \"wave\", got 'mel'"),
+    ({"mix": "wave"}, 'features must be "wave" with mix "wave", got \'mel\''),
     ({"mix_alpha": -1.0}, "mix_alpha must be at least 0, got -1.0"),
     ({"mix_alpha": float("inf")}, "mix_alpha must be finite, got inf"),
     ({"mix_probability": 1.5}, r"mix_probability must be in \[0, 1\], got 1.5"),
