@@ -13,6 +13,7 @@ from kit.data.augment import SpecAugment, mean_frame
 from kit.data.store import INT16, Store
 
 RESIDENT_SHARE = 0.5  # of the free device memory that a store may take
+MIX_DRAWS = 0x6D6978  # "mix": keeps a plan's draws apart from a batch's others, which are the same without it
 
 
 class Batch(NamedTuple):
@@ -20,6 +21,7 @@ class Batch(NamedTuple):
     mask: Tensor | None  # (B, T) True = valid frame; None where every frame is
     target: Tensor  # (B,) class numbers, -1 where unknown
     row: Tensor  # (B,) rows of the store's index, on the CPU
+    plan: object | None = None  # a MixPlan of kit.training.mixup, on the device
 
 
 def generator_for(*key: int) -> torch.Generator:
@@ -35,6 +37,8 @@ class SpectrogramDataset(Dataset):
     SpecAugment. train=False: whole utterances, padded to the longest of the batch, or with `crops` that many crops
     spaced evenly, an utterance's crops side by side. Shorter utterances are padded with their own mean and masked.
     `wave_augment(wave, seed) -> wave` sees each training wave, (N,) float32, of a store of waves.
+    `draw_mix(items, epoch, generator) -> plan | None` plans a training batch's mixup (epoch from 1). Waves are mixed
+    here, before they are log-mels, where the plan's place is "wave"; other places are the net's.
     """
 
     def __init__(
@@ -47,6 +51,7 @@ class SpectrogramDataset(Dataset):
         seed: int = 0,
         augment: SpecAugment | None = None,
         wave_augment: Callable[[np.ndarray, int], np.ndarray] | None = None,
+        draw_mix: Callable[[int, int, torch.Generator], object | None] | None = None,
         crops: int = 0,
         device: str | torch.device = "cpu",
     ):
@@ -57,7 +62,8 @@ class SpectrogramDataset(Dataset):
         if wave_augment and store.kind != "wave":
             raise ValueError('wave_augment needs a store of kind "wave", got "mel"')
         self.store, self.segment_frames, self.train, self.seed, self.crops = store, segment_frames, train, seed, crops
-        self.augment, self.wave_augment, self.device = augment, wave_augment, torch.device(device)
+        self.augment, self.wave_augment, self.draw_mix = augment, wave_augment, draw_mix
+        self.device = torch.device(device)
         self.rows = torch.tensor(np.array(rows), dtype=torch.int64)
         self.start = torch.from_numpy(store.index["start"].to_numpy(np.int64, copy=True))
         self.size = torch.from_numpy(store.index["frames"].to_numpy(np.int64, copy=True))  # frames, or samples
@@ -80,11 +86,19 @@ class SpectrogramDataset(Dataset):
         generator = generator_for(self.seed, self.epoch, int(row[0])) if self.train else None
         start, length = self._crop(row, generator)  # (B,) each
         row = row.repeat_interleave(len(start) // len(row))
-        mel, mask, frames = self._gather(start, length, row)
+        plan = self._plan(row)
+        mel, mask, frames = self._gather(start, length, row, plan)
         if self.train and self.augment:
-            plan = self.augment.draw(frames, mel.shape[2], generator).to(self.device)
-            mel = self.augment.apply(mel, plan, mask)
-        return Batch(mel, mask, self.target[row].to(self.device, non_blocking=True), row)
+            masks = self.augment.draw(frames, mel.shape[2], generator).to(self.device)
+            mel = self.augment.apply(mel, masks, mask)
+        target = self.target[row].to(self.device, non_blocking=True)
+        return Batch(mel, mask, target, row, plan and plan.to(self.device))
+
+    def _plan(self, row: Tensor):
+        if not (self.train and self.draw_mix):
+            return None
+        generator = generator_for(self.seed, self.epoch, int(row[0]), MIX_DRAWS)
+        return self.draw_mix(len(row), self.epoch + 1, generator)
 
     @property
     def segment(self) -> int:
@@ -106,7 +120,7 @@ class SpectrogramDataset(Dataset):
         spread = (share * (size - length)[:, None]).round().long()  # (B, crops)
         return (start[:, None] + spread).flatten(), length.repeat_interleave(self.crops)
 
-    def _gather(self, start: Tensor, length: Tensor, row: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
+    def _gather(self, start: Tensor, length: Tensor, row: Tensor, plan) -> tuple[Tensor, Tensor | None, Tensor]:
         """Padded features (B, T, F), their mask, and each item's valid frames (B,)."""
         whole_length = int(length.max()) if not self.train and not self.crops else self.segment
         step = torch.arange(whole_length)
@@ -116,18 +130,20 @@ class SpectrogramDataset(Dataset):
         picked = picked.view(*place.shape, -1).float()  # (B, L, F) or (B, L, 1)
         full = int(length.min()) == whole_length
         if self.to_mel:
-            return self._waves_to_mel(picked[..., 0] / INT16, length, full, row)
+            return self._waves_to_mel(picked[..., 0] / INT16, length, full, row, plan)
         if full:
             return picked, None, length
         mask = (step < length[:, None]).to(self.device, non_blocking=True)
         return torch.where(mask[:, :, None], picked, mean_frame(picked, mask)), mask, length
 
-    def _waves_to_mel(self, wave: Tensor, length: Tensor, full: bool, row: Tensor):
+    def _waves_to_mel(self, wave: Tensor, length: Tensor, full: bool, row: Tensor, plan):
         if self.wave_augment and self.train:
             seeds = [np.random.SeedSequence((self.seed, self.epoch, int(r))).generate_state(1)[0] for r in row]
             items = zip(wave.cpu().numpy(), seeds, strict=True)
             changed = np.stack([self.wave_augment(item, int(seed)) for item, seed in items])
             wave = torch.from_numpy(changed).to(self.device)
+        if plan and plan.place == "wave":
+            wave, length = _mix_waves(wave, length, plan)
         spec = self.store.mel
         mel = self.to_mel(wave)  # (B, T, F)
         frames = 1 + (length - spec.window_samples) // spec.hop_samples
@@ -135,6 +151,13 @@ class SpectrogramDataset(Dataset):
             return mel, None, frames
         mask = (torch.arange(mel.shape[1]) < frames[:, None]).to(self.device, non_blocking=True)
         return torch.where(mask[:, :, None], mel, mean_frame(mel, mask)), mask, frames
+
+
+def _mix_waves(wave: Tensor, length: Tensor, plan) -> tuple[Tensor, Tensor]:
+    """Mixtures (B, N) and how long they sound (B,): as the longer half, after the shorter half's end alone."""
+    sounds = (torch.arange(wave.shape[1]) < length[:, None]).to(wave.device)
+    mixed = plan.to(wave.device).apply(torch.where(sounds, wave, 0.0))
+    return mixed, torch.maximum(length, length[plan.perm])
 
 
 def _resident(features: Tensor, device: torch.device) -> Tensor:

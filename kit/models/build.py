@@ -12,6 +12,8 @@ from kit.models.stem import FrameStem
 from kit.models.timm_stages import embed_by_length, timm_stages
 from kit.models.transformer import TransformerLayer, hidden_layer
 
+Mix = Callable[[str, Tensor, Tensor | None], tuple[Tensor, Tensor | None]]  # (place, h, mask) -> (h, mask)
+
 
 class FinalFrames(nn.Module):
     """The final map of a backbone of frames (B, T, D), with 0 in padded frames."""
@@ -46,20 +48,16 @@ class Net(nn.Module):
         self.n_mels = n_mels
         self.one_length = one_length
 
-    def forward(
-        self, mel: Tensor, mask: Tensor | None = None, mix: Callable[[str, Tensor], Tensor] | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, mel: Tensor, mask: Tensor | None = None, mix: Mix | None = None) -> tuple[Tensor, Tensor]:
         """logits (B, C) without margin, and z (B, D).
 
-        mask (B, T) is True at valid frames, None where all are. mix(place, h) gives what goes on from a place:
-        "input" (mel as it came), each of `stage_names`, "embedding" (z). Under mix, mask must hold for both halves.
+        mask (B, T) is True at valid frames, None where all are. mix(place, h, mask) gives what goes on from a place,
+        and its mask: "input" (mel as it came), each of `stage_names`, "embedding" (z, which has no mask).
         """
         z = self.embed(mel, mask, mix)
         return self.head(z), z
 
-    def embed(
-        self, mel: Tensor, mask: Tensor | None = None, mix: Callable[[str, Tensor], Tensor] | None = None
-    ) -> Tensor:
+    def embed(self, mel: Tensor, mask: Tensor | None = None, mix: Mix | None = None) -> Tensor:
         """z (B, D). Raises ValueError where mel is not (B, T, n_mels) or mask not (B, T)."""
         self._check(mel, mask)
         if self.one_length and mask is not None and mix is None and not self.training:
@@ -67,18 +65,21 @@ class Net(nn.Module):
         return self._embed(mel, mask, mix)
 
     def _embed(self, mel, mask=None, mix=None) -> Tensor:
-        h = mel if mix is None else mix("input", mel)
+        mix = mix or _go_on
+        h, mask = mix("input", mel, mask)
         for name, stage in self.stages.items():
-            h, mask = stage(h, mask)
-            h = h if mix is None else mix(name, h)
-        z = self.hidden(self.pooling(h, mask))
-        return z if mix is None else mix("embedding", z)
+            h, mask = mix(name, *stage(h, mask))
+        return mix("embedding", self.hidden(self.pooling(h, mask)), None)[0]
 
     def _check(self, mel: Tensor, mask: Tensor | None) -> None:
         if mel.dim() != 3 or mel.shape[2] != self.n_mels:
             raise ValueError(f"mel must be (B, T, {self.n_mels}), got {tuple(mel.shape)}")
         if mask is not None and mask.shape != mel.shape[:2]:
             raise ValueError(f"mask must be (B, T) like mel {tuple(mel.shape[:2])}, got {tuple(mask.shape)}")
+
+
+def _go_on(place: str, h: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    return h, mask
 
 
 def build_model(config, n_classes: int, n_mels: int) -> Net:

@@ -7,10 +7,12 @@ from typing import Any
 
 from kit.data.audio import MelSpec
 from kit.data.augment import FILLS
+from kit.training.mixup import MIXES
 
 CHOICES = {
     "features": ("mel", "wave"),
     "mask_fill": FILLS,
+    "mix": tuple(MIXES),
     "backbone": ("transformer", "conformer", "timm"),
     "normalize": ("none", "mean", "mean_std"),
     "conv_norm": ("batch", "group"),
@@ -21,11 +23,12 @@ CHOICES = {
 AT_LEAST_ONE = (
     "segment_frames", "width", "layers", "heads", "ff_width", "kernel_size", "frame_stack", "epochs", "batch_size",
     "patience", "average_best", "eval_frames",
-    "n_folds",
+    "n_folds", "mix_from_epoch",
 )  # fmt: skip
 AT_LEAST_ZERO = (
     "seed", "fold_seed", "time_masks", "time_mask_frames", "freq_masks", "freq_mask_bins", "margin_warmup_steps",
     "warmup_steps", "weight_decay", "clip_norm", "epoch_steps", "eval_crops", "workers",
+    "mix_alpha", "mix_until_epoch",
 )  # fmt: skip
 FRACTIONS = ("dropout", "margin", "label_smoothing", "ema_decay")
 
@@ -63,6 +66,15 @@ class Config:
     freq_masks: int = 2
     freq_mask_bins: int = 8
     mask_fill: str = "mean"
+
+    # Mixup. λ ~ Beta(mix_alpha, mix_alpha); 0 takes the mode's own: 1, and 0.1 for "last_layer" and "embedding".
+    mix: str = "none"  # "input", "wave", "manifold", "last_layer" or "embedding"
+    mix_alpha: float = 0.0
+    mix_probability: float = 1.0  # that a batch is mixed
+    mix_per_row: bool = False  # a λ for each item, not one for the batch
+    mix_places: tuple = ()  # for "manifold", such as ("input", "layer1"); empty for the input and every stage
+    mix_from_epoch: int = 1  # as the log counts them
+    mix_until_epoch: int = 0  # 0 is the last
 
     # Backbone. The defaults are the source's Conformer.
     backbone: str = "conformer"
@@ -119,8 +131,9 @@ class Config:
         for name in FRACTIONS:
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}")
-        if not 0 <= self.wave_probability <= 1:
-            raise ValueError(f"wave_probability must be in [0, 1], got {self.wave_probability}")
+        for name in ("wave_probability", "mix_probability"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be in [0, 1], got {getattr(self, name)}")
         for name in ("lr", "scale"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
@@ -132,6 +145,24 @@ class Config:
             raise ValueError(f'wave_probability must be 0 unless features is "wave", got {self.wave_probability}')
         if self.kernel_size % 2 == 0:
             raise ValueError(f"kernel_size must be odd, got {self.kernel_size}")
+        self._check_mix()
+
+    def _check_mix(self) -> None:
+        if self.mix == "wave" and self.features != "wave":
+            raise ValueError(f'features must be "wave" with mix "wave", got {self.features!r}')
+        if self.mix_alpha == float("inf"):
+            raise ValueError("mix_alpha must be finite, got inf")
+        if self.mix_places and self.mix != "manifold":
+            raise ValueError(f'mix_places must be empty unless mix is "manifold", got {self.mix_places!r}')
+        if len(set(self.mix_places)) < len(self.mix_places):
+            raise ValueError(f"mix_places must name each place once, got {self.mix_places!r}")
+        if self.mix != "none" and self.mix_from_epoch > self.epochs:
+            raise ValueError(f"mix_from_epoch must be at most epochs ({self.epochs}), got {self.mix_from_epoch}")
+        if 0 < self.mix_until_epoch < self.mix_from_epoch:
+            raise ValueError(
+                f"mix_until_epoch must be 0 or at least mix_from_epoch ({self.mix_from_epoch}), "
+                f"got {self.mix_until_epoch}"
+            )
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Config":

@@ -27,6 +27,7 @@ from kit.training.checkpoint import average_weights, keep_best, load_checkpoint,
 from kit.training.config import Config
 from kit.training.losses import classification_loss
 from kit.training.metrics import METRICS, log_loss
+from kit.training.mixup import Mixup, build_mixup, mixup_accuracy
 from kit.training.predict import predict
 
 LOOK_EVERY = 50  # steps between looks at the losses: on a GPU, each look makes the host wait for the card
@@ -68,7 +69,8 @@ def fit(
     ema = ModelEmaV3(raw, config.ema_decay, use_warmup=True) if config.ema_decay else None
     shown = ema.module if ema else raw  # what is validated and kept
     state = load_checkpoint(folder / "last.pt", config, raw, shown, optimizer, accelerator)
-    loader = _train_loader(config, store, train_rows, accelerator)
+    mixup = build_mixup(config, raw.stage_names, store.kind)
+    loader = _train_loader(config, store, train_rows, mixup, accelerator)
     target = store.index["target"].to_numpy()[np.asarray(valid_rows)]
     bar = tqdm(
         total=config.epochs * len(loader), initial=state.epoch * len(loader), desc=config.name, unit="step",
@@ -115,13 +117,13 @@ def _best_precision() -> str:
     return "bf16" if torch.cuda.get_device_capability() >= (8, 0) else "fp16"
 
 
-def _train_loader(config: Config, store: Store, rows: Sequence[int], accelerator: Accelerator):
+def _train_loader(config: Config, store: Store, rows: Sequence[int], mixup: Mixup | None, accelerator: Accelerator):
     augment = SpecAugment(
         config.time_masks, config.time_mask_frames, config.freq_masks, config.freq_mask_bins, config.mask_fill
     )
     dataset = SpectrogramDataset(
         store, rows, config.segment_frames, train=True, seed=config.seed, augment=augment,
-        wave_augment=_wave_augment(config), device=accelerator.device,
+        wave_augment=_wave_augment(config), draw_mix=mixup and mixup.draw, device=accelerator.device,
     )  # fmt: skip
     batches = EpochBatches(
         len(dataset), config.batch_size, seed=config.seed, steps=config.epoch_steps,
@@ -159,7 +161,7 @@ def _train_epoch(config, epoch, model, head, optimizer, ema, loader, accelerator
         if ema:
             ema.update(accelerator.unwrap_model(model), step=step)
         losses[index] = loss
-        right += (logits.argmax(1) == batch.target).sum()
+        right += mixup_accuracy(logits, batch.target, batch.plan).sum()
         seen += len(batch.target)
         if index % LOOK_EVERY == LOOK_EVERY - 1 or index == steps - 1:
             _check_losses(losses[: index + 1], epoch * steps, lr)
@@ -173,10 +175,12 @@ def _train_epoch(config, epoch, model, head, optimizer, ema, loader, accelerator
 
 def _step(config, step, batch: Batch, model, head, optimizer, accelerator) -> tuple[Tensor, Tensor]:
     """One update. Returns the loss, and the logits without margin, so that the log's accuracy is the model's."""
+    plan, target = batch.plan, batch.target
     with accelerator.autocast():
-        logits, _ = model(batch.mel, batch.mask)
-        with_margin = head.with_margin(logits, batch.target, margin_at(config, step))
-        loss = classification_loss(with_margin, batch.target, config.label_smoothing)
+        logits, _ = model(batch.mel, batch.mask, plan and plan.mix)
+        target = plan.target(target, logits.shape[1]) if plan else target
+        with_margin = head.with_margin(logits, target, margin_at(config, step))
+        loss = classification_loss(with_margin, target, config.label_smoothing)
     accelerator.backward(loss)
     if config.clip_norm:
         accelerator.clip_grad_norm_(model.parameters(), config.clip_norm)

@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 import torch
 
+from kit.data.audio import LogMel
 from kit.data.augment import SpecAugment
 from kit.data.dataset import EpochBatches, SpectrogramDataset, batch_loader, length_batches
 from kit.data.store import pack
+from kit.training.mixup import MixPlan, Mixup
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +108,59 @@ def test_wave_augmentation_sees_each_wave_once_with_its_seed(waves):
     loud = training_set(waves, wave_augment=louder).__getitems__([0, 1]).mel
     assert len(set(seeds)) == 2
     assert (loud - plain).median() == pytest.approx(2 * np.log(10), abs=0.01)
+
+
+def half_and_half(items, epoch, generator, place="wave"):
+    return MixPlan(torch.tensor(0.5), torch.arange(items).flip(0), place)
+
+
+def test_waves_are_mixed_before_they_are_log_mels(waves):
+    alone = training_set(waves, wave_augment=lambda wave, seed: alone_waves.append(wave) or wave)
+    alone_waves = []
+    alone.__getitems__([3, 8])
+    mixed = training_set(waves, draw_mix=half_and_half).__getitems__([3, 8])
+    by_hand = LogMel(waves.mel)(torch.from_numpy((alone_waves[0] + alone_waves[1]) / 2)[None])
+    torch.testing.assert_close(mixed.mel, by_hand.expand(2, -1, -1), atol=1e-4, rtol=0)
+    assert mixed.target.tolist() == waves.index["target"][[3, 8]].tolist()
+
+
+def test_a_mixture_of_waves_is_as_long_as_the_longer_and_ends_with_it_alone(waves):
+    hop, window, size = waves.mel.hop_samples, waves.mel.window_samples, waves.index["frames"]
+    short, long = sorted([0, 1, 2, 3], key=lambda row: size[row])[::3]
+    frames = 1 + (int(size[long]) + 1000 - window) // hop
+    batch = training_set(waves, frames, draw_mix=half_and_half).__getitems__([short, long])
+    valid = [1 + (int(size[row]) - window) // hop for row in (short, long)]
+    assert batch.mask.sum(1).tolist() == [valid[1], valid[1]] and valid[0] < valid[1] - 1
+    plain = training_set(waves, frames).__getitems__([short, long])
+    after = -(-int(size[short]) // hop)  # the first frame with nothing of the shorter
+    quieter = plain.mel[1, after : valid[1]] + 2 * np.log(0.5)
+    floor = np.log(waves.mel.floor)
+    torch.testing.assert_close(batch.mel[0, after : valid[1]], quieter.clamp(min=floor), atol=1e-3, rtol=0)
+
+
+def test_plans_of_other_places_are_handed_on(waves):
+    plain = training_set(waves).__getitems__([0, 1])
+    batch = training_set(waves, draw_mix=lambda *draw: half_and_half(*draw, place="stem")).__getitems__([0, 1])
+    assert torch.equal(batch.mel, plain.mel) and batch.plan.place == "stem" and plain.plan is None
+
+
+def test_validation_is_not_mixed(waves):
+    valid = SpectrogramDataset(waves, waves.rows("train"), 32, train=False, draw_mix=half_and_half)
+    assert valid.__getitems__([0, 1]).plan is None
+
+
+def test_a_plan_is_a_function_of_seed_epoch_and_batch_and_moves_no_other_draw(store):
+    def served(seed, epoch, rows, mix=True):
+        draw = Mixup(("input",), per_row=True).draw if mix else None
+        dataset = training_set(store, seed=seed, augment=SpecAugment(), draw_mix=draw)
+        dataset.set_epoch(epoch)
+        return dataset.__getitems__(rows)
+
+    first = served(1, 4, [3, 1, 2])
+    assert torch.equal(first.plan.lam, served(1, 4, [3, 1, 2]).plan.lam)
+    for other in ((1, 5, [3, 1, 2]), (2, 4, [3, 1, 2]), (1, 4, [4, 1, 2])):
+        assert not torch.equal(first.plan.lam, served(*other).plan.lam)
+    assert torch.equal(first.mel, served(1, 4, [3, 1, 2], mix=False).mel)
 
 
 def test_a_pass_sees_each_item_once(store):

@@ -118,9 +118,9 @@ class TestMixing:
     def test_places_come_in_order(self):
         net, seen = build_model(SMALL, n_classes=6, n_mels=40), {}
 
-        def look(place, h):
+        def look(place, h, mask):
             seen[place] = tuple(h.shape)
-            return h
+            return h, mask
 
         net(torch.randn(3, 20, 40), mix=look)
         assert list(seen) == ["input", *net.stage_names, "embedding"]
@@ -129,22 +129,27 @@ class TestMixing:
 
     def test_input_is_mixed_before_it_is_normalised(self):
         net, mel, seen = build_model(SMALL, n_classes=6, n_mels=40), torch.randn(3, 20, 40), []
-        net(mel, mix=lambda place, h: seen.append(h) or h)
+        net(mel, mix=lambda place, h, mask: seen.append(h) or (h, mask))
         assert seen[0] is mel
 
     @pytest.mark.parametrize("place", ["input", "stem", "layer1", "layer2", "final", "embedding"])
     def test_what_mix_returns_goes_on(self, place):
         """The batch turned round at any place comes out turned round."""
         net, mel = trained_a_step(SMALL), torch.randn(3, 20, 40)
-        turned = net(mel, mix=lambda at, h: h.flip(0) if at == place else h)
+        turned = net(mel, mix=lambda at, h, mask: (h.flip(0) if at == place else h, mask))
         for found, straight in zip(turned, net(mel), strict=True):
             torch.testing.assert_close(found, straight.flip(0), atol=1e-5, rtol=0)
+
+    def test_the_mask_that_mix_returns_goes_on(self):
+        net, (mel, mask) = trained_a_step(SMALL), padded_batch()
+        late = net(mel, mask, mix=lambda at, h, mask: (h, mask.flip(0) if at == "input" else mask))
+        torch.testing.assert_close(late, net(mel, mask.flip(0)))
 
     def test_a_timm_net_mixes_in_eval_too(self):
         net = build_model(replace(SMALL, backbone="timm", timm_name="resnet10t"), n_classes=6, n_mels=40).eval()
         mel, mask = padded_batch()
         seen = []
-        net(mel, mask, mix=lambda place, h: seen.append((place, len(h))) or h)
+        net(mel, mask, mix=lambda place, h, mask: seen.append((place, len(h))) or (h, mask))
         assert seen == [(place, 4) for place in ("input", *net.stage_names, "embedding")]
 
 

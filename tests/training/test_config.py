@@ -38,6 +38,17 @@ FAULTS = [
     ({"name": "../up"}, "name must be usable as a folder's name"),
     ({"width": 50}, r"width must be a multiple of heads \(4\), got 50"),
     ({"kernel_size": 30}, "kernel_size must be odd, got 30"),
+    ({"mix": "cutmix"}, "mix must be one of none, input, wave, manifold, last_layer, embedding, got 'cutmix'"),
+    ({"mix": "wave"}, 'features must be "wave" with mix "wave", got \'mel\''),
+    ({"mix_alpha": -1.0}, "mix_alpha must be at least 0, got -1.0"),
+    ({"mix_alpha": float("inf")}, "mix_alpha must be finite, got inf"),
+    ({"mix_probability": 1.5}, r"mix_probability must be in \[0, 1\], got 1.5"),
+    ({"mix_from_epoch": 0}, "mix_from_epoch must be at least 1, got 0"),
+    ({"mix": "input", "mix_from_epoch": 21}, r"mix_from_epoch must be at most epochs \(20\), got 21"),
+    ({"mix_from_epoch": 5, "mix_until_epoch": 4}, r"0 or at least mix_from_epoch \(5\), got 4"),
+    ({"mix_places": "layer1"}, "mix_places must be of type tuple, got 'layer1'"),
+    ({"mix_places": ("stem",)}, r"mix_places must be empty unless mix is \"manifold\", got \('stem',\)"),
+    ({"mix": "manifold", "mix_places": ("stem", "stem")}, "mix_places must name each place once, got"),
 ]
 
 

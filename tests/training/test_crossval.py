@@ -103,7 +103,14 @@ def in_process(*arguments, until=None):
     assert process.exitcode == -signal.SIGKILL, "the run ended before it could be killed"
 
 
-@pytest.mark.parametrize("options", [{}, {"ema_decay": 0.9, "average_best": 2, "epoch_steps": 4}], ids=["plain", "ema"])
+RESUMED = {
+    "plain": {},
+    "ema": {"ema_decay": 0.9, "average_best": 2, "epoch_steps": 4},
+    "mixup": {"mix": "manifold", "mix_probability": 0.8, "mix_per_row": True},
+}
+
+
+@pytest.mark.parametrize("options", RESUMED.values(), ids=RESUMED)
 def test_a_killed_run_continues_bit_for_bit(voices, tiny, tmp_path, options):
     """Killed in every epoch of one run, at times within it that differ; the result is the uninterrupted one's."""
     config = replace(tiny, epochs=4, **options)
@@ -143,7 +150,7 @@ def test_two_processes_of_accelerate_cover_each_epoch_once(voices, tiny, tmp_pat
         "config = Config.load(sys.argv[3])\n"
         "fit(config, store, rows[::2], rows[1::2], sys.argv[4], progress=False)\n"
     )
-    config = replace(tiny, epochs=2)
+    config = replace(tiny, epochs=2, mix="manifold")  # each process draws its own place
     (tmp_path / "config.json").write_text(json.dumps(config.to_dict()))
     pack(voices, tmp_path / "cache", progress=False)
     command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2",
