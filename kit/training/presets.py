@@ -16,10 +16,11 @@ PRESETS = {
         epochs=30, lr=2e-3, warmup_steps=60, margin_warmup_steps=120, n_folds=3, patience=10,
         time_masks=1, time_mask_frames=8, freq_masks=1, freq_mask_bins=4,
     ),
-    # A real competition on two cores in under an hour, or a first look on a GPU.
+    # A few thousand utterances on two cores in under an hour, or a first look on a GPU. So short a training needs no
+    # dropout, which would cost a fifth of a step.
     "quick": Config(
-        segment_frames=96, frame_stack=4, kernel_size=15, timm_name="test_resnet",
-        epochs=22, lr=2e-3, warmup_steps=150, margin_warmup_steps=300, n_folds=3, patience=8,
+        segment_frames=96, frame_stack=4, kernel_size=15, dropout=0.0, timm_name="test_resnet",
+        epochs=8, epoch_steps=160, lr=2e-3, warmup_steps=120, margin_warmup_steps=240, n_folds=3, patience=4,
         time_masks=1, time_mask_frames=8, freq_masks=1, freq_mask_bins=4,
     ),
     # A GPU and an evening: the source's Conformer, longer crops.
