@@ -50,12 +50,34 @@ class SpecAugment:
         freq = _draw(bins, self.freq_masks, self.freq_mask_bins, generator)
         return MaskPlan(*time, *freq)
 
-    def apply(self, mel: Tensor, plan: MaskPlan, mask: Tensor | None = None) -> Tensor:
-        """The masked batch (B, T, F); `mask` (B, T) tells valid frames, None that all are. The input is kept."""
-        hidden = _covered(plan.time_start, plan.time_width, mel.shape[1])[:, :, None]  # (B, T, 1)
-        hidden = hidden | _covered(plan.freq_start, plan.freq_width, mel.shape[2])[:, None, :]  # (B, T, F)
-        fill = mean_frame(mel, mask) if self.fill == "mean" else FLOOR
-        return torch.where(hidden, fill, mel)
+    def apply(self, mel: Tensor, plan: MaskPlan, mask: Tensor | None = None, *, in_place: bool = False) -> Tensor:
+        """The masked batch (B, T, F); `mask` (B, T) tells valid frames, None that all are.
+
+        The input is kept, unless in_place=True says that it is the caller's own, and its memory may be used again.
+        """
+        fill = mean_frame(mel, mask) if self.fill == "mean" else mel.new_full((len(mel), 1, mel.shape[2]), FLOOR)
+        if mel.device.type == "cpu":
+            return _hide_on_cpu(mel if in_place else mel.clone(), fill, plan)
+        return _hide(mel, fill, plan)
+
+
+def _hide(mel: Tensor, fill: Tensor, plan: MaskPlan) -> Tensor:
+    """`fill` (B, 1, F) where a mask lies, in a few passes over the whole batch."""
+    hidden = _covered(plan.time_start, plan.time_width, mel.shape[1])[:, :, None]  # (B, T, 1)
+    hidden = hidden | _covered(plan.freq_start, plan.freq_width, mel.shape[2])[:, None, :]  # (B, T, F)
+    return torch.where(hidden, fill, mel)
+
+
+def _hide_on_cpu(mel: Tensor, fill: Tensor, plan: MaskPlan) -> Tensor:
+    """The same in place, by writing the masks alone: on a CPU each pass over the batch is paid for."""
+    items, fills = mel.numpy(), fill[:, 0].numpy()  # (B, T, F), (B, F)
+    for item, own, starts, widths in zip(items, fills, plan.time_start.tolist(), plan.time_width.tolist(), strict=True):
+        for start, width in zip(starts, widths, strict=True):
+            item[start : start + width] = own
+    for item, own, starts, widths in zip(items, fills, plan.freq_start.tolist(), plan.freq_width.tolist(), strict=True):
+        for start, width in zip(starts, widths, strict=True):
+            item[:, start : start + width] = own[start : start + width]
+    return mel
 
 
 def mean_frame(mel: Tensor, mask: Tensor | None) -> Tensor:

@@ -6,6 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from kit.data.audio import LogMel
@@ -90,7 +92,7 @@ class SpectrogramDataset(Dataset):
         mel, mask, frames = self._gather(start, length, row, plan)
         if self.train and self.augment:
             masks = self.augment.draw(frames, mel.shape[2], generator).to(self.device)
-            mel = self.augment.apply(mel, masks, mask)
+            mel = self.augment.apply(mel, masks, mask, in_place=True)
         target = self.target[row].to(self.device, non_blocking=True)
         return Batch(mel, mask, target, row, plan and plan.to(self.device))
 
@@ -123,18 +125,31 @@ class SpectrogramDataset(Dataset):
     def _gather(self, start: Tensor, length: Tensor, row: Tensor, plan) -> tuple[Tensor, Tensor | None, Tensor]:
         """Padded features (B, T, F), their mask, and each item's valid frames (B,)."""
         whole_length = int(length.max()) if not self.train and not self.crops else self.segment
-        step = torch.arange(whole_length)
-        place = start[:, None] + torch.minimum(step, length[:, None] - 1)  # (B, L), the last row repeated
-        flat = place.flatten().to(self.features.device, non_blocking=True)
-        picked = self.features.index_select(0, flat).to(self.device, non_blocking=True)
-        picked = picked.view(*place.shape, -1).float()  # (B, L, F) or (B, L, 1)
+        picked = self._pick(start, length, whole_length)  # (B, L, F) or (B, L, 1), 0 after an item's end
         full = int(length.min()) == whole_length
         if self.to_mel:
             return self._waves_to_mel(picked[..., 0] / INT16, length, full, row, plan)
         if full:
             return picked, None, length
-        mask = (step < length[:, None]).to(self.device, non_blocking=True)
-        return torch.where(mask[:, :, None], picked, mean_frame(picked, mask)), mask, length
+        mask = (torch.arange(whole_length) < length[:, None]).to(self.device, non_blocking=True)
+        mean = picked.sum(1, keepdim=True) / length.to(self.device, non_blocking=True)[:, None, None]
+        return torch.lerp(mean, picked, mask[:, :, None].float()), mask, length
+
+    def _pick(self, start: Tensor, length: Tensor, longest: int) -> Tensor:
+        """Stretches of the features, in single precision, on the device."""
+        if self.features.device.type == "cpu":  # a few long copies beat a gather of rows
+            ends = zip(start.tolist(), length.tolist(), strict=True)
+            pieces = [self.features[first : first + n] for first, n in ends]
+            full = int(length.min()) == longest
+            picked = torch.stack(pieces) if full else pad_sequence(pieces, batch_first=True)
+            if picked.shape[1] < longest:
+                picked = functional.pad(picked, (0, 0, 0, longest - picked.shape[1]))
+            return picked.to(self.device, non_blocking=True).float()
+        step = torch.arange(longest)
+        place = start[:, None] + torch.minimum(step, length[:, None] - 1)  # (B, L)
+        picked = self.features.index_select(0, place.flatten().to(self.device, non_blocking=True))
+        inside = (step < length[:, None]).to(self.device, non_blocking=True)
+        return picked.view(*place.shape, -1).float() * inside[:, :, None]
 
     def _waves_to_mel(self, wave: Tensor, length: Tensor, full: bool, row: Tensor, plan):
         if self.wave_augment and self.train:

@@ -1,6 +1,7 @@
 """A training batch, 32 × 192 frames × 40 bins, cropped and masked, from one process; growth with the store's size."""
 
 import itertools
+import json
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,6 @@ import torch
 from kit.data.augment import SpecAugment
 from kit.data.competition import open_competition
 from kit.data.dataset import EpochBatches, SpectrogramDataset, batch_loader
-from kit.data.demo import make_voices
 from kit.data.store import Store, pack
 from tests.bench.batch_source import source_loader
 
@@ -19,8 +19,29 @@ FRAMES = 192
 
 @pytest.fixture(scope="module")
 def competition(tmp_path_factory):
-    """Files as the source reads them: the demo's, whose utterances are about as long as a crop."""
-    return open_competition(make_voices(tmp_path_factory.mktemp("voices") / "voices", 20, 16, 2))
+    """400 files of HW4's lengths, log-normal with median 540 and mean 657 frames, single precision."""
+    folder, generator = tmp_path_factory.mktemp("hw4"), np.random.default_rng(0)
+    lengths = generator.lognormal(np.log(540), 0.626, 401).clip(91, 7193).astype(int).tolist()
+    items = [{"feature_path": f"uttr-{number}.pt", "mel_len": frames} for number, frames in enumerate(lengths)]
+    for item in items:
+        torch.save(torch.randn(item["mel_len"], 40), folder / item["feature_path"])
+    speakers = {f"id{number}": items[number * 20 : number * 20 + 20] for number in range(20)}
+    tables = {
+        "metadata.json": {"n_mels": 40, "speakers": speakers},
+        "mapping.json": {"speaker2id": {name: number for number, name in enumerate(speakers)}},
+        "testdata.json": {"n_mels": 40, "utterances": items[400:]},
+    }
+    for name, content in tables.items():
+        (folder / name).write_text(json.dumps(content))
+    return open_competition(folder)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(n_threads)
 
 
 def endless(loader):

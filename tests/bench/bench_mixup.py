@@ -31,7 +31,7 @@ def one_thread():
 @pytest.mark.benchmark(group="manifold mixup, training step of resnet18")
 @pytest.mark.parametrize("places", GROUPS)
 def test_step_source(benchmark, places):
-    model = SourceResNet("resnet18", N_CLASSES).train()
+    model = SourceResNet("resnet18", N_CLASSES).train().to(memory_format=torch.channels_last)  # as ours is
     optimizer, image = torch.optim.AdamW(model.parameters()), MEL.transpose(1, 2).unsqueeze(1)
 
     def every_place():

@@ -15,13 +15,16 @@ from kit.data.store import pack
 
 UTTERANCES, FRAMES = 64_666, 42_500_000
 MEASURE = """
-import resource, sys, time
+import sys, time
+from pathlib import Path
 import kit.data.store as store
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
+before = resident()
 started = time.perf_counter()
 opened = store.open_store(sys.argv[1])
 seconds = time.perf_counter() - started
-print(seconds, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+print(seconds, resident() - before)
 """
 
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from kit.data.augment import MaskPlan, SpecAugment, mean_frame
+from kit.data.augment import MaskPlan, SpecAugment, _hide, _hide_on_cpu, mean_frame
 from kit.data.dataset import generator_for
 
 
@@ -28,6 +28,13 @@ def test_mean_counts_valid_frames_only():
     mask = torch.tensor([[True, True, False]])
     assert mean_frame(mel, mask).item() == 2
     assert SpecAugment().apply(mel, plan_of(time=(0, 1)), mask)[0, 0].item() == 2
+
+
+def test_both_ways_of_hiding_agree():
+    mel = torch.randn(50, 30, 40)
+    plan = SpecAugment(time_masks=3, freq_masks=3).draw(torch.randint(1, 31, (50,)), 40, generator_for(2))
+    fill = mean_frame(mel, None)
+    assert torch.equal(_hide_on_cpu(mel.clone(), fill, plan), _hide(mel, fill, plan))
 
 
 def test_input_kept_and_shape_and_dtype():

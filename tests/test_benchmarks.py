@@ -1,0 +1,18 @@
+import pytest
+
+from kit.benchmarks import _table
+
+
+def item(name, group, median, best, param=None, **extra):
+    return {"name": name, "group": group, "param": param, "stats": {"median": median, "min": best}, "extra_info": extra}
+
+
+def test_ratios_by_hand():
+    table = _table(
+        [item("test_batch_source", "batch", 0.030, 0.020), item("test_batch_kit", "batch", 0.002, 0.001),
+         item("test_open_kit", "opening", 4.0, 3.0, memory=7), item("test_grow_kit[9]", "grow", 0.1, 0.1, param="9")]
+    )  # fmt: skip
+    assert table["work"].tolist() == ["batch", "opening", "grow, 9"]
+    assert table.loc[0, ["peer (ms)", "kit (ms)", "ratio", "best"]].tolist() == pytest.approx([30, 2, 15, 20])
+    assert table.loc[0, "beside"] == "source" and table.loc[1, "notes"] == "memory 7"
+    assert table.loc[1:, "ratio"].isna().all()
