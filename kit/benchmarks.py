@@ -17,20 +17,14 @@ BENCHES = Path(__file__).parents[1] / "tests/bench"
 def run_benchmarks() -> pd.DataFrame:
     """A row a piece of work: milliseconds of the peer's way and of the kit's (medians of one run), and their ratio.
 
-    ratio is of the medians, best of the two quickest rounds, which noise on the machine touches less. Raises RuntimeError where a benchmark fails.
+    ratio is of the medians, best of the two quickest rounds, which noise on the machine touches less. Raises
+    RuntimeError where a benchmark fails.
     """
     with tempfile.TemporaryDirectory() as folder:
         found = Path(folder) / "found.json"
-        command = [sys.executable, "-m", "pytest", str(BENCHES), "-p", "no:cacheprovider"]
-        command += [
-            "-o",
-            "python_files=bench_*.py",
-            "-o",
-            "addopts=--import-mode=importlib",
-            "-q",
-            f"--benchmark-json={found}",
-            "--benchmark-quiet",
-        ]
+        command = [sys.executable, "-m", "pytest", str(BENCHES), "-p", "no:cacheprovider", "-q", "--benchmark-quiet"]
+        command += ["-o", "python_files=bench_*.py", "-o", "addopts=--import-mode=importlib"]
+        command += [f"--benchmark-json={found}"]
         if subprocess.run(command, cwd=BENCHES.parents[1]).returncode:
             raise RuntimeError("a benchmark failed; its traceback is above")
         benchmarks = json.loads(found.read_text())["benchmarks"]

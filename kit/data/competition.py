@@ -8,6 +8,7 @@ import pandas as pd
 from kit.data import hw4, table
 from kit.data.listing import CompetitionError, Listing
 
+RESERVED = ("id", "fold", "label", "group")  # columns that stand beside the classes' in tables of predictions
 # A folder's layout is told by a file that only this layout has. RFCX (train_tp.csv) gets its line here.
 LAYOUTS = {"hw4": (hw4.MARKER, hw4.read_hw4), "table": (table.MARKER, table.read_table)}
 
@@ -34,6 +35,11 @@ class Competition:
     metric: str = "accuracy"
     notes: tuple[str, ...] = ()  # oddities that are no errors
     listing: Listing = field(repr=False, compare=False, default=None)
+
+    def __post_init__(self):
+        taken = [name for name in self.classes if name in RESERVED]
+        if taken:
+            raise CompetitionError(f"{self.folder}: no class may be named {', '.join(RESERVED)}, got {taken[0]}")
 
     def solution(self) -> pd.DataFrame | None:
         """Columns id, label, usage ("Public" or "Private"), where a `solution.csv` lies in the folder."""

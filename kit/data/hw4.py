@@ -91,8 +91,8 @@ def _rows(utterances: object, file: str, place: str, problems: Problems) -> list
 def _check_paths(rows: list[dict], listing: Listing, problems: Problems) -> None:
     seen: dict[str, str] = {}
     for row in rows:
-        where, path = f"{row['where']} ({row['path']})", row["path"]
-        if rule := listing.fault(path):
+        where, path = f"{row['where']} ({row['path']})", str(PurePosixPath(row["path"]))
+        if rule := listing.fault(row["path"]):
             problems.add(where, rule)
         elif path in seen:
             problems.add(where, f"the same file as {seen[path]}")

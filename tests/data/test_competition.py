@@ -150,6 +150,18 @@ def test_all_problems_are_told_at_once(hw4):
     assert "testdata.json: utterances, row 0 (uttr-4.pt): the file is empty" in lines[2]
 
 
+def test_the_same_file_under_another_spelling_is_a_duplicate(hw4):
+    change(hw4, "metadata.json", lambda content: first(content).update(feature_path="./uttr-2.pt"))
+    with pytest.raises(CompetitionError, match=r"ben, row 0 \(uttr-2.pt\): the same file as"):
+        open_competition(hw4)
+
+
+def test_a_class_named_like_a_column_is_refused(table):
+    (table / "train.csv").write_text("file,keyword\na.wav,fold\nb.wav,no\n")
+    with pytest.raises(CompetitionError, match="no class may be named id, fold, label, group, got fold"):
+        open_competition(table)
+
+
 def test_a_link_out_of_the_folder_is_refused(hw4, tmp_path_factory):
     outside = tmp_path_factory.mktemp("outside") / "secret.pt"
     torch.save(torch.zeros(3, 4), outside)
