@@ -4,7 +4,7 @@ PRESET ?= quick
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: help demo test run lab bench clean
+.PHONY: help demo test run needs-data lab bench clean
 
 help:
 	@echo "make demo                          make the demo competition, run every notebook on it, print the CV/LB table"
@@ -23,8 +23,10 @@ $(VENV)/installed: requirements.txt
 demo: $(VENV)/installed
 	$(RUN) -m kit demo
 
-run: $(VENV)/installed
+needs-data:
 	@test -n "$(DATA)" || { echo "say which folder: make run DATA=path/to/competition"; exit 1; }
+
+run: needs-data $(VENV)/installed
 	$(RUN) -m kit run --data "$(DATA)" --preset "$(PRESET)"
 
 lab: $(VENV)/installed
