@@ -12,7 +12,7 @@ import nbformat
 from kit.data.atomic import replacing
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
-QUIET = ["--IPKernelApp.log_level=ERROR"]  # a kernel on this machine talks over the loopback, and warns that it does
+QUIET = ["--IPKernelApp.log_level=CRITICAL"]  # else it warns of its loopback socket, and logs its own shutdown
 
 
 class NotebookError(RuntimeError):
