@@ -36,14 +36,6 @@ def competition(tmp_path_factory):
     return open_competition(folder)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n_threads)
-
-
 def endless(loader):
     for epoch in itertools.count():
         if hasattr(loader.batch_sampler, "set_epoch"):

@@ -17,14 +17,6 @@ N_CLIPS = 32
 WAVE = 0.1 * torch.randn(N_CLIPS, 16000, generator=torch.Generator().manual_seed(0))  # clips of 1 s, 98 frames each
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n_threads)
-
-
 @pytest.fixture
 def frames():
     """(B, T, window) Hann-windowed."""

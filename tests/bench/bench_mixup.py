@@ -20,14 +20,6 @@ TARGET = torch.randint(N_CLASSES, (16,), generator=torch.Generator().manual_seed
 GROUPS = {"all places": PLACES, "last layer": PLACES[-1:]}
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n_threads)
-
-
 @pytest.mark.benchmark(group="manifold mixup, training step of resnet18")
 @pytest.mark.parametrize("places", GROUPS)
 def test_step_source(benchmark, places):
