@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -45,10 +46,15 @@ class SpecAugment:
 
     def draw(self, lengths: Tensor, n_mels: int, generator: torch.Generator) -> MaskPlan:
         """A plan for items of `lengths` (B,) valid frames: widths U{0..max}, places uniform where the mask fits."""
-        bins = torch.full_like(lengths, n_mels)
-        time = _draw(lengths, self.time_masks, self.time_mask_frames, generator)
-        freq = _draw(bins, self.freq_masks, self.freq_mask_bins, generator)
-        return MaskPlan(*time, *freq)
+        n, n_time = self.time_masks + self.freq_masks, self.time_masks
+        uniform = torch.rand(2, len(lengths), n, generator=generator).numpy()
+        sizes = np.full((len(lengths), n), n_mels)
+        sizes[:, :n_time] = lengths.numpy()[:, None]
+        most = np.array([self.time_mask_frames] * n_time + [self.freq_mask_bins] * self.freq_masks, np.float32)
+        width = np.minimum((uniform[0] * (most + 1)).astype(np.int64), sizes)
+        start = (uniform[1] * (sizes - width + 1).astype(np.float32)).astype(np.int64)
+        start, width = torch.from_numpy(start), torch.from_numpy(width)
+        return MaskPlan(start[:, :n_time], width[:, :n_time], start[:, n_time:], width[:, n_time:])
 
     def apply(self, mel: Tensor, plan: MaskPlan, mask: Tensor | None = None, *, in_place: bool = False) -> Tensor:
         """The masked batch (B, T, F); `mask` (B, T) tells valid frames, None that all are.
@@ -69,15 +75,21 @@ def _hide(mel: Tensor, fill: Tensor, plan: MaskPlan) -> Tensor:
 
 
 def _hide_on_cpu(mel: Tensor, fill: Tensor, plan: MaskPlan) -> Tensor:
-    """The same in place, by writing the masks alone: on a CPU each pass over the batch is paid for."""
+    """The same in place, by writing what is masked alone: on a CPU each pass over the batch is paid for."""
     items, fills = mel.numpy(), fill[:, 0].numpy()  # (B, T, F), (B, F)
-    for item, own, starts, widths in zip(items, fills, plan.time_start.tolist(), plan.time_width.tolist(), strict=True):
-        for start, width in zip(starts, widths, strict=True):
-            item[start : start + width] = own
-    for item, own, starts, widths in zip(items, fills, plan.freq_start.tolist(), plan.freq_width.tolist(), strict=True):
-        for start, width in zip(starts, widths, strict=True):
-            item[:, start : start + width] = own[start : start + width]
+    item, frame = _positions(plan.time_start, plan.time_width)
+    items[item, frame] = fills[item]
+    item, mel_bin = _positions(plan.freq_start, plan.freq_width)
+    items[item, :, mel_bin] = fills[item, mel_bin][:, None]
     return mel
+
+
+def _positions(start: Tensor, width: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Item and position of all that masks (B, masks) cover."""
+    first, n = start.numpy().ravel(), width.numpy().ravel()
+    mask = np.repeat(np.arange(len(n)), n)
+    step = np.arange(len(mask)) - np.repeat(np.cumsum(n) - n, n)
+    return mask // max(1, width.shape[1]), first[mask] + step
 
 
 def mean_frame(mel: Tensor, mask: Tensor | None) -> Tensor:
@@ -86,13 +98,6 @@ def mean_frame(mel: Tensor, mask: Tensor | None) -> Tensor:
         return mel.mean(1, keepdim=True)
     valid = mask[:, :, None].to(mel.dtype)
     return (mel * valid).sum(1, keepdim=True) / valid.sum(1, keepdim=True)
-
-
-def _draw(sizes: Tensor, n: int, widest: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    uniform = torch.rand(2, len(sizes), n, generator=generator)
-    width = (uniform[0] * (widest + 1)).long().minimum(sizes[:, None])  # U{0..widest}, never wider than the item
-    start = (uniform[1] * (sizes[:, None] - width + 1)).long()
-    return start, width
 
 
 def _covered(start: Tensor, width: Tensor, size: int) -> Tensor:

@@ -6,8 +6,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
-from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from kit.data.audio import LogMel
@@ -66,9 +64,10 @@ class SpectrogramDataset(Dataset):
         self.store, self.segment_frames, self.train, self.seed, self.crops = store, segment_frames, train, seed, crops
         self.augment, self.wave_augment, self.draw_mix = augment, wave_augment, draw_mix
         self.device = torch.device(device)
-        self.rows = torch.tensor(np.array(rows), dtype=torch.int64)
-        self.start = torch.from_numpy(store.index["start"].to_numpy(np.int64, copy=True))
-        self.size = torch.from_numpy(store.index["frames"].to_numpy(np.int64, copy=True))  # frames, or samples
+        # A batch's few numbers are NumPy's, whose calls on 32 of them cost a tenth of torch's.
+        self.rows = np.array(rows, np.int64)
+        self.start = store.index["start"].to_numpy(np.int64, copy=True)
+        self.size = store.index["frames"].to_numpy(np.int64, copy=True)  # frames, or samples
         self.target = torch.from_numpy(store.index["target"].to_numpy(np.int64, copy=True))
         self.features = _resident(store.features, self.device)
         self.to_mel = LogMel(store.mel).to(self.device) if store.kind == "wave" else None
@@ -84,19 +83,21 @@ class SpectrogramDataset(Dataset):
         return self.__getitems__([index])
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
-        row = self.rows[torch.as_tensor(indices)]
+        row = self.rows[np.asarray(indices)]
         generator = generator_for(self.seed, self.epoch, int(row[0])) if self.train else None
         start, length = self._crop(row, generator)  # (B,) each
-        row = row.repeat_interleave(len(start) // len(row))
+        row = row.repeat(len(start) // len(row))
         plan = self._plan(row)
         mel, mask, frames = self._gather(start, length, row, plan)
         if self.train and self.augment:
-            masks = self.augment.draw(frames, mel.shape[2], generator).to(self.device)
-            mel = self.augment.apply(mel, masks, mask, in_place=True)
+            masks = self.augment.draw(torch.from_numpy(frames), mel.shape[2], generator).to(self.device)
+            # Padding is an item's own mean, so that the mean of all its frames is that of the valid ones.
+            mel = self.augment.apply(mel, masks, in_place=True)
+        row = torch.from_numpy(row)
         target = self.target[row].to(self.device, non_blocking=True)
         return Batch(mel, mask, target, row, plan and plan.to(self.device))
 
-    def _plan(self, row: Tensor):
+    def _plan(self, row: np.ndarray):
         if not (self.train and self.draw_mix):
             return None
         generator = generator_for(self.seed, self.epoch, int(row[0]), MIX_DRAWS)
@@ -110,69 +111,60 @@ class SpectrogramDataset(Dataset):
         mel = self.store.mel
         return (self.segment_frames - 1) * mel.hop_samples + mel.window_samples
 
-    def _crop(self, row: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+    def _crop(self, row: np.ndarray, generator: torch.Generator | None) -> tuple[np.ndarray, np.ndarray]:
         start, size = self.start[row], self.size[row]
-        length = size.clamp(max=self.segment)
+        length = np.minimum(size, self.segment)
         if self.train:
-            where = torch.rand(len(row), generator=generator)
-            return start + (where * (size - length + 1)).long(), length
+            where = torch.rand(len(row), generator=generator).numpy()
+            return start + (where * (size - length + 1).astype(np.float32)).astype(np.int64), length
         if not self.crops:
             return start, size
-        share = torch.linspace(0, 1, self.crops) if self.crops > 1 else torch.tensor([0.5])
-        spread = (share * (size - length)[:, None]).round().long()  # (B, crops)
-        return (start[:, None] + spread).flatten(), length.repeat_interleave(self.crops)
+        share = np.linspace(0, 1, self.crops) if self.crops > 1 else np.array([0.5])
+        spread = np.rint(share * (size - length)[:, None]).astype(np.int64)  # (B, crops)
+        return (start[:, None] + spread).ravel(), length.repeat(self.crops)
 
-    def _gather(self, start: Tensor, length: Tensor, row: Tensor, plan) -> tuple[Tensor, Tensor | None, Tensor]:
-        """Padded features (B, T, F), their mask, and each item's valid frames (B,)."""
+    def _gather(self, start: np.ndarray, length: np.ndarray, row: np.ndarray, plan):
+        """Padded features (B, T, F), their mask or None, and each item's valid frames (B,)."""
         whole_length = int(length.max()) if not self.train and not self.crops else self.segment
-        picked = self._pick(start, length, whole_length)  # (B, L, F) or (B, L, 1), 0 after an item's end
-        full = int(length.min()) == whole_length
+        picked = self._pick(start, whole_length)  # (B, L, F) or (B, L, 1), strangers after an item's end
         if self.to_mel:
-            return self._waves_to_mel(picked[..., 0] / INT16, length, full, row, plan)
-        if full:
-            return picked, None, length
-        mask = (torch.arange(whole_length) < length[:, None]).to(self.device, non_blocking=True)
-        mean = picked.sum(1, keepdim=True) / length.to(self.device, non_blocking=True)[:, None, None]
-        return torch.lerp(mean, picked, mask[:, :, None].float()), mask, length
+            return self._waves_to_mel(picked[..., 0] / INT16, length, row, plan)
+        return *self._pad(picked, length), length
 
-    def _pick(self, start: Tensor, length: Tensor, longest: int) -> Tensor:
-        """Stretches of the features, in single precision, on the device."""
-        if self.features.device.type == "cpu":  # a few long copies beat a gather of rows
-            ends = zip(start.tolist(), length.tolist(), strict=True)
-            pieces = [self.features[first : first + n] for first, n in ends]
-            full = int(length.min()) == longest
-            picked = torch.stack(pieces) if full else pad_sequence(pieces, batch_first=True)
-            if picked.shape[1] < longest:
-                picked = functional.pad(picked, (0, 0, 0, longest - picked.shape[1]))
-            return picked.to(self.device, non_blocking=True).float()
-        step = torch.arange(longest)
-        place = start[:, None] + torch.minimum(step, length[:, None] - 1)  # (B, L)
-        picked = self.features.index_select(0, place.flatten().to(self.device, non_blocking=True))
-        inside = (step < length[:, None]).to(self.device, non_blocking=True)
-        return picked.view(*place.shape, -1).float() * inside[:, :, None]
+    def _pick(self, start: np.ndarray, longest: int) -> Tensor:
+        """As long a stretch of the features from each start (B,), in single precision, on the device."""
+        total, width = self.features.shape
+        if int(start.max()) + longest <= total:  # every stretch that there is, as one view, and the rows of it we want
+            stretches = self.features.as_strided((total - longest + 1, longest, width), (width, width, 1))
+            return stretches.index_select(0, torch.from_numpy(start).to(self.device, non_blocking=True)).float()
+        place = np.minimum(start[:, None] + np.arange(longest), total - 1)  # (B, L)
+        place = torch.from_numpy(place).to(self.device, non_blocking=True)
+        return self.features.index_select(0, place.flatten()).view(*place.shape, width).float()
 
-    def _waves_to_mel(self, wave: Tensor, length: Tensor, full: bool, row: Tensor, plan):
+    def _pad(self, mel: Tensor, length: np.ndarray) -> tuple[Tensor, Tensor | None]:
+        """Each item's own mean after its end, in place, and the mask (B, T), None where every item is whole."""
+        short = np.flatnonzero(length < mel.shape[1])
+        if not len(short):
+            return mel, None
+        mask = torch.from_numpy(np.arange(mel.shape[1]) < length[:, None]).to(self.device, non_blocking=True)
+        short = torch.from_numpy(short).to(self.device, non_blocking=True)
+        some, valid = mel.index_select(0, short), mask.index_select(0, short)
+        return mel.index_copy_(0, short, torch.where(valid[:, :, None], some, mean_frame(some, valid))), mask
+
+    def _waves_to_mel(self, wave: Tensor, length: np.ndarray, row: np.ndarray, plan):
+        sounds = torch.from_numpy(np.arange(wave.shape[1]) < length[:, None]).to(self.device, non_blocking=True)
+        wave = torch.where(sounds, wave, 0.0)
         if self.wave_augment and self.train:
             seeds = [np.random.SeedSequence((self.seed, self.epoch, int(r))).generate_state(1)[0] for r in row]
             items = zip(wave.cpu().numpy(), seeds, strict=True)
             changed = np.stack([self.wave_augment(item, int(seed)) for item, seed in items])
             wave = torch.from_numpy(changed).to(self.device)
-        if plan and plan.place == "wave":
-            wave, length = _mix_waves(wave, length, plan)
+        if plan and plan.place == "wave":  # a mixture sounds as long as its longer half
+            wave = plan.to(self.device).apply(torch.where(sounds, wave, 0.0))
+            length = np.maximum(length, length[plan.perm.numpy()])
         spec = self.store.mel
-        mel = self.to_mel(wave)  # (B, T, F)
         frames = 1 + (length - spec.window_samples) // spec.hop_samples
-        if full:
-            return mel, None, frames
-        mask = (torch.arange(mel.shape[1]) < frames[:, None]).to(self.device, non_blocking=True)
-        return torch.where(mask[:, :, None], mel, mean_frame(mel, mask)), mask, frames
-
-
-def _mix_waves(wave: Tensor, length: Tensor, plan) -> tuple[Tensor, Tensor]:
-    """Mixtures (B, N) and how long they sound (B,): as the longer half, after the shorter half's end alone."""
-    sounds = (torch.arange(wave.shape[1]) < length[:, None]).to(wave.device)
-    mixed = plan.to(wave.device).apply(torch.where(sounds, wave, 0.0))
-    return mixed, torch.maximum(length, length[plan.perm])
+        return *self._pad(self.to_mel(wave), frames), frames
 
 
 def _resident(features: Tensor, device: torch.device) -> Tensor:
