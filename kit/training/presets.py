@@ -10,17 +10,17 @@ PRESETS = {
         warmup_steps=4, margin_warmup_steps=4, n_folds=2, timm_name="test_resnet",
     ),
     # test_resnet is timm's smallest residual net, 0.4 million weights.
-    # The demo competition on two cores: well under a minute a fold.
+    # The demo competition on two cores: well under a minute a fold. So short a training needs no dropout, which would
+    # cost a fifth of a step; an epoch is two passes, for a validation costs as much as half of one.
     "demo": Config(
-        segment_frames=64, frame_stack=2, width=64, ff_width=128, kernel_size=15, timm_name="test_resnet",
-        epochs=30, lr=2e-3, warmup_steps=60, margin_warmup_steps=120, n_folds=3, patience=10,
+        segment_frames=64, frame_stack=2, width=64, ff_width=128, kernel_size=15, timm_name="test_resnet", dropout=0.0,
+        epochs=15, epoch_steps=34, lr=2e-3, warmup_steps=60, margin_warmup_steps=120, n_folds=3, patience=5,
         time_masks=1, time_mask_frames=8, freq_masks=1, freq_mask_bins=4,
     ),
-    # A few thousand utterances on two cores in under an hour, or a first look on a GPU. So short a training needs no
-    # dropout, which would cost a fifth of a step.
+    # A few thousand utterances on two cores in under an hour, or a first look on a GPU.
     "quick": Config(
         segment_frames=96, frame_stack=4, kernel_size=15, dropout=0.0, timm_name="test_resnet",
-        epochs=8, epoch_steps=160, lr=2e-3, warmup_steps=120, margin_warmup_steps=240, n_folds=3, patience=4,
+        epochs=12, epoch_steps=160, lr=2e-3, warmup_steps=120, margin_warmup_steps=240, n_folds=3, patience=4,
         time_masks=1, time_mask_frames=8, freq_masks=1, freq_mask_bins=4,
     ),
     # A GPU and an evening: the source's Conformer, longer crops.
