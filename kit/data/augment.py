@@ -22,6 +22,10 @@ class MaskPlan:
     def to(self, device) -> "MaskPlan":
         return MaskPlan(*(value.to(device, non_blocking=True) for value in vars(self).values()))
 
+    def repeated(self, times: int) -> "MaskPlan":
+        """The plan for `times` blocks of the items, such as their views, all masked alike."""
+        return MaskPlan(*(value.repeat(times, 1) for value in vars(self).values()))
+
 
 @dataclass(frozen=True)
 class SpecAugment:

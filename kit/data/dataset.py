@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from kit.data.audio import LogMel
 from kit.data.augment import SpecAugment, mean_frame
+from kit.data.lpc import LPCViews, mel_lpc_views
 from kit.data.store import INT16, Store
 
 RESIDENT_SHARE = 0.5  # of the free device memory that a store may take
@@ -17,8 +18,8 @@ MIX_DRAWS = 0x6D6978  # "mix": keeps a plan's draws apart from a batch's others,
 
 
 class Batch(NamedTuple):
-    mel: Tensor  # (B, T, F)
-    mask: Tensor | None  # (B, T) True = valid frame; None where every frame is
+    mel: Tensor  # (B, T, F); with lpc_order (3B, T, F), the speech views, then the formant's, then the residual's
+    mask: Tensor | None  # (B, T), or (3B, T), True = valid frame; None where every frame is
     target: Tensor  # (B,) class numbers, -1 where unknown
     row: Tensor  # (B,) rows of the store's index, on the CPU
     plan: object | None = None  # a MixPlan of kit.training.mixup, on the device
@@ -39,6 +40,8 @@ class SpectrogramDataset(Dataset):
     `wave_augment(wave, seed) -> wave` sees each training wave, (N,) float32, of a store of waves.
     `draw_mix(items, epoch, generator) -> plan | None` plans a training batch's mixup (epoch from 1). Waves are mixed
     here, before they are log-mels, where the plan's place is "wave"; other places are the net's.
+    With `lpc_order` each crop is served as the three aligned views of kit.data.lpc, masked alike: of the waves as they
+    were augmented, or along the mel axis where the store holds log-mels.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class SpectrogramDataset(Dataset):
         wave_augment: Callable[[np.ndarray, int], np.ndarray] | None = None,
         draw_mix: Callable[[int, int, torch.Generator], object | None] | None = None,
         crops: int = 0,
+        lpc_order: int = 0,
         device: str | torch.device = "cpu",
     ):
         if segment_frames < 1:
@@ -61,6 +65,7 @@ class SpectrogramDataset(Dataset):
             raise ValueError(f"crops must be at least 0, and 0 in training, got {crops}")
         if wave_augment and store.kind != "wave":
             raise ValueError('wave_augment needs a store of kind "wave", got "mel"')
+        _check_lpc_order(lpc_order, store)
         self.store, self.segment_frames, self.train, self.seed, self.crops = store, segment_frames, train, seed, crops
         self.augment, self.wave_augment, self.draw_mix = augment, wave_augment, draw_mix
         self.device = torch.device(device)
@@ -70,7 +75,9 @@ class SpectrogramDataset(Dataset):
         self.size = store.index["frames"].to_numpy(np.int64, copy=True)  # frames, or samples
         self.target = torch.from_numpy(store.index["target"].to_numpy(np.int64, copy=True))
         self.features = _resident(store.features, self.device)
-        self.to_mel = LogMel(store.mel).to(self.device) if store.kind == "wave" else None
+        self.lpc_order, self.n_views, self.to_mel = lpc_order, 3 if lpc_order else 1, None
+        if store.kind == "wave":
+            self.to_mel = (LPCViews(store.mel, lpc_order) if lpc_order else LogMel(store.mel)).to(self.device)
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -90,9 +97,9 @@ class SpectrogramDataset(Dataset):
         plan = self._plan(row)
         mel, mask, frames = self._gather(start, length, row, plan)
         if self.train and self.augment:
-            masks = self.augment.draw(torch.from_numpy(frames), mel.shape[2], generator).to(self.device)
+            masks = self.augment.draw(torch.from_numpy(frames), mel.shape[2], generator).repeated(self.n_views)
             # Padding is an item's own mean, so that the mean of all its frames is that of the valid ones.
-            mel = self.augment.apply(mel, masks, in_place=True)
+            mel = self.augment.apply(mel, masks.to(self.device), in_place=True)
         row = torch.from_numpy(row)
         target = self.target[row].to(self.device, non_blocking=True)
         return Batch(mel, mask, target, row, plan and plan.to(self.device))
@@ -124,12 +131,16 @@ class SpectrogramDataset(Dataset):
         return (start[:, None] + spread).ravel(), length.repeat(self.crops)
 
     def _gather(self, start: np.ndarray, length: np.ndarray, row: np.ndarray, plan):
-        """Padded features (B, T, F), their mask or None, and each item's valid frames (B,)."""
+        """Padded views (V·B, T, F) with V 1 or 3, their mask or None, and each item's valid frames (B,)."""
         whole_length = int(length.max()) if not self.train and not self.crops else self.segment
-        picked = self._pick(start, whole_length)  # (B, L, F) or (B, L, 1), strangers after an item's end
+        mel = self._pick(start, whole_length)  # (B, L, F) or (B, L, 1), strangers after an item's end
         if self.to_mel:
-            return self._waves_to_mel(picked[..., 0] / INT16, length, row, plan)
-        return *self._pad(picked, length), length
+            mel, length = self._waves_to_mel(mel[..., 0] / INT16, length, row, plan)
+        elif self.lpc_order:
+            mel = mel_lpc_views(mel, self.lpc_order)
+        if self.lpc_order:
+            mel = mel.transpose(0, 1).flatten(0, 1)  # (B, 3, T, F) -> (3B, T, F)
+        return *self._pad(mel, np.tile(length, self.n_views)), length
 
     def _pick(self, start: np.ndarray, longest: int) -> Tensor:
         """As long a stretch of the features from each start (B,), in single precision, on the device."""
@@ -151,7 +162,8 @@ class SpectrogramDataset(Dataset):
         some, valid = mel.index_select(0, short), mask.index_select(0, short)
         return mel.index_copy_(0, short, torch.where(valid[:, :, None], some, mean_frame(some, valid))), mask
 
-    def _waves_to_mel(self, wave: Tensor, length: np.ndarray, row: np.ndarray, plan):
+    def _waves_to_mel(self, wave: Tensor, length: np.ndarray, row: np.ndarray, plan) -> tuple[Tensor, np.ndarray]:
+        """Log-mels (B, T, F), or views (B, 3, T, F), of waves (B, N) as they are augmented; their valid frames (B,)."""
         sounds = torch.from_numpy(np.arange(wave.shape[1]) < length[:, None]).to(self.device, non_blocking=True)
         wave = torch.where(sounds, wave, 0.0)
         if self.wave_augment and self.train:
@@ -163,8 +175,13 @@ class SpectrogramDataset(Dataset):
             wave = plan.to(self.device).apply(torch.where(sounds, wave, 0.0))
             length = np.maximum(length, length[plan.perm.numpy()])
         spec = self.store.mel
-        frames = 1 + (length - spec.window_samples) // spec.hop_samples
-        return *self._pad(self.to_mel(wave), frames), frames
+        return self.to_mel(wave), 1 + (length - spec.window_samples) // spec.hop_samples
+
+
+def _check_lpc_order(order: int, store: Store) -> None:
+    limit, what = (store.n_mels, "mel bins") if store.kind == "mel" else (store.mel.window_samples, "samples a window")
+    if not 0 <= order < limit:
+        raise ValueError(f"lpc_order must be in [0, {limit}), {limit} {what}, got {order}")
 
 
 def _resident(features: Tensor, device: torch.device) -> Tensor:

@@ -130,7 +130,7 @@ def _write(competition, table, mel, kind, folder: Path, progress: bool) -> None:
         read = tqdm(_read(competition, table, mel, kind), "packing", len(table), disable=not progress, unit="file")
         for row, item in zip(table.itertuples(), read, strict=True):
             if isinstance(item, str):
-                problems.add(f"{row.where} ({row.path})", item)
+                problems.add(f"{row.where} ({row.audio if kind == 'wave' else row.path})", item)
                 continue
             lengths.append(len(item))
             item.tofile(file)
@@ -192,6 +192,8 @@ def _wave(path: Path, mel: MelSpec) -> np.ndarray | str:
         wave = load_wave(path, mel.sample_rate_hz)  # (N,)
     except ValueError as error:
         return str(error)
+    if len(wave) < mel.window_samples:
+        return f"must hold at least one window of {mel.window_samples} samples, got {len(wave)}"
     return (wave.clamp(-1, 1) * INT16).round().to(torch.int16).numpy()[:, None]
 
 

@@ -27,6 +27,7 @@ class Net(nn.Module):
 
     stages: name to module, each (h, mask) -> (h, mask), the last giving frames (B, T, D).
     hidden: what lies between pooling and z.
+    view_heads: heads beside it, for the training loss alone; forward leaves them out.
     one_length: in eval, and without mix, padded clips run in groups of one length, for nets that cannot mask.
     """
 
@@ -38,6 +39,7 @@ class Net(nn.Module):
         head: nn.Module,
         n_mels: int,
         one_length: bool,
+        view_heads: dict[str, nn.Module] | None = None,
     ):
         super().__init__()
         self.stages = nn.ModuleDict(stages)
@@ -45,6 +47,7 @@ class Net(nn.Module):
         self.pooling = pooling
         self.hidden = hidden
         self.head = head
+        self.view_heads = nn.ModuleDict(view_heads or {})
         self.n_mels = n_mels
         self.one_length = one_length
 
@@ -93,10 +96,25 @@ def build_model(config, n_classes: int, n_mels: int) -> Net:
     stages, width = choose("backbone", config.backbone, BACKBONES)(config, n_mels)
     pooling = choose("pooling", config.pooling, POOLINGS)(width)
     hidden = hidden_layer(pooling.out_width) if config.backbone == "transformer" else nn.Identity()
-    head = choose("head", config.head, HEADS)(config, pooling.out_width, n_classes)
-    net = Net(stages, pooling, hidden, head, n_mels, one_length=config.backbone == "timm")
+    make_head = choose("head", config.head, HEADS)
+    head = make_head(config, pooling.out_width, n_classes)
+    # Last, so that the weights before them are drawn as they are without.
+    view_heads = {name: make_head(config, pooling.out_width, n_classes) for name in view_head_names(config)}
+    net = Net(stages, pooling, hidden, head, n_mels, config.backbone == "timm", view_heads)
     # Images with their channels last: a CPU training step of timm's test_resnet takes 0.67 of the time, equal results.
     return net.to(memory_format=torch.channels_last) if config.backbone == "timm" else net
+
+
+def view_head_names(config) -> list[str]:
+    """Which of the formant's, the residual's and the swapped residual's prototypes a config trains or keeps."""
+    if config.mix != "lpc":
+        return []
+    needed = {
+        "formant": config.lpc_formant or config.lpc_prototypes,
+        "residual": config.lpc_residual or config.lpc_prototypes,
+        "swap": config.lpc_swap != "none",
+    }
+    return [name for name, is_needed in needed.items() if is_needed]
 
 
 def choose(name: str, key: str, choices: dict):

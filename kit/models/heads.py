@@ -61,3 +61,25 @@ class AMSoftmaxHead(CosineHead):
         if target.dim() == 1:
             target = torch.zeros_like(logits).scatter(1, target.unsqueeze(1), 1.0)  # (B, C)
         return logits - self.scale * margin * target
+
+
+def class_means(z: Tensor, target: Tensor, n_classes: int) -> Tensor:
+    """The mean embedding (n_classes, D) of each class, of z (N, D) and class numbers (N,).
+
+    Raises ValueError naming a class that has none, or is out of range.
+    """
+    counts = torch.bincount(target, minlength=n_classes)  # (n_classes,), or longer
+    odd = n_classes if len(counts) > n_classes else int(counts.argmin())
+    if len(counts) > n_classes or not counts[odd]:
+        raise ValueError(f"target must hold each class from 0 to {n_classes - 1}, got {counts[odd]} of class {odd}")
+    return z.new_zeros(n_classes, z.shape[1]).index_add(0, target, z) / counts[:, None]
+
+
+def mix_directions(own: Tensor, other: Tensor, w: float) -> Tensor:
+    """(1 − w)·a/|a| + w·b/|b|, row by row, of a and b (N, D)."""
+    return torch.lerp(F.normalize(own, dim=1), F.normalize(other, dim=1), w)
+
+
+def mix_prototypes(own: Tensor, other: Tensor, w: float) -> Tensor:
+    """normalise((1 − w)·Ŵ + w·V̂), row by row, of prototypes W and V (C, D): the prototype-level mixup."""
+    return F.normalize(mix_directions(own, other, w), dim=1)

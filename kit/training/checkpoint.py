@@ -52,9 +52,7 @@ def save_checkpoint(folder, config, state: Progress, raw, shown, optimizer, acce
     if any(epoch == state.epoch for _, epoch, _ in state.best):
         score, epoch, _ = state.best[0]
         weights = average_weights([weights for _, _, weights in state.best])
-        facts = {"config": config.to_dict(), "classes": list(store.classes), "n_mels": store.n_mels}
-        with replacing(folder / "best.pt") as path:
-            torch.save({"model": weights, "score": score, "epoch": epoch, **facts}, path)
+        save_best(folder, config, weights, score, epoch, store)
     with replacing(folder / "log.csv") as path:
         pd.DataFrame(state.log).to_csv(path, index=False)
     with replacing(folder / "last.pt") as path:
@@ -69,6 +67,13 @@ def save_checkpoint(folder, config, state: Progress, raw, shown, optimizer, acce
             },
             path,
         )
+
+
+def save_best(folder, config, weights: dict[str, Tensor], score: float, epoch: int, store) -> None:
+    """Write best.pt, from which load_model makes the net again."""
+    facts = {"config": config.to_dict(), "classes": list(store.classes), "n_mels": store.n_mels}
+    with replacing(folder / "best.pt") as path:
+        torch.save({"model": weights, "score": score, "epoch": epoch, **facts}, path)
 
 
 def load_checkpoint(path: Path, config: Config, raw, shown, optimizer, accelerator) -> Progress:

@@ -12,7 +12,9 @@ from kit.training.mixup import MIXES
 CHOICES = {
     "features": ("mel", "wave"),
     "mask_fill": FILLS,
-    "mix": tuple(MIXES),
+    "mix": (*MIXES, "lpc"),
+    "lpc_with": tuple(MIXES),
+    "lpc_swap": ("none", "least", "most"),
     "backbone": ("transformer", "conformer", "timm"),
     "normalize": ("none", "mean", "mean_std"),
     "conv_norm": ("batch", "group"),
@@ -23,14 +25,16 @@ CHOICES = {
 AT_LEAST_ONE = (
     "segment_frames", "width", "layers", "heads", "ff_width", "kernel_size", "frame_stack", "epochs", "batch_size",
     "patience", "average_best", "eval_frames",
-    "n_folds", "mix_from_epoch",
+    "n_folds", "mix_from_epoch", "lpc_order",
 )  # fmt: skip
 AT_LEAST_ZERO = (
     "seed", "fold_seed", "time_masks", "time_mask_frames", "freq_masks", "freq_mask_bins", "margin_warmup_steps",
     "warmup_steps", "weight_decay", "clip_norm", "epoch_steps", "eval_crops", "workers",
-    "mix_alpha", "mix_until_epoch",
+    "mix_alpha", "mix_until_epoch", "lpc_formant", "lpc_residual", "lpc_recombination", "lpc_shuffled",
+    "lpc_swap_weight", "n_base",
 )  # fmt: skip
 FRACTIONS = ("dropout", "margin", "label_smoothing", "ema_decay")
+SHARES = ("wave_probability", "mix_probability", "lpc_instance", "lpc_prototypes")
 
 
 @dataclass(frozen=True)
@@ -68,13 +72,29 @@ class Config:
     mask_fill: str = "mean"
 
     # Mixup. λ ~ Beta(mix_alpha, mix_alpha); 0 takes the mode's own: 1, and 0.1 for "last_layer" and "embedding".
-    mix: str = "none"  # "input", "wave", "manifold", "last_layer" or "embedding"
+    mix: str = "none"  # "input", "wave", "manifold", "last_layer", "embedding", or "lpc", whose fields follow
     mix_alpha: float = 0.0
     mix_probability: float = 1.0  # that a batch is mixed
     mix_per_row: bool = False  # a λ for each item, not one for the batch
     mix_places: tuple = ()  # for "manifold", such as ("input", "layer1"); empty for the input and every stage
     mix_from_epoch: int = 1  # as the log counts them
     mix_until_epoch: int = 0  # 0 is the last
+
+    # Mix "lpc": losses on the embeddings e, f, r of three views, speech, formant and residual. A weight of 0 is off.
+    lpc_order: int = 16
+    lpc_with: str = "none"  # one of the mixups above besides, drawn by their fields, the same for the three views
+    lpc_formant: float = 1.0  # weight of the formant view's classification, by prototypes of its own
+    lpc_residual: float = 0.5  # and of the residual view's
+    lpc_recombination: float = 0.0  # weight of 1 − cos(e, f + r)
+    lpc_shuffled: float = 0.0  # and of the same with f and r from other utterances of the class
+    lpc_instance: float = 0.1  # share of f, and of r, in a mixture with e, and weight of its classification
+    lpc_swap: str = "none"  # "least" or "most": e with the residual of the least or most similar other utterance
+    lpc_swap_weight: float = 1.0
+    lpc_prototypes: float = 0.0  # after training: share of the formant's, then the residual's prototypes in the net's
+
+    # For few-shot protocols. Both need a head of prototypes, cosine or am_softmax.
+    replace_prototypes: bool = False  # after training each prototype becomes its class's mean embedding
+    n_base: int = 0  # only the first so many classes are trained and predicted; 0 is all
 
     # Backbone. The defaults are the source's Conformer.
     backbone: str = "conformer"
@@ -131,7 +151,7 @@ class Config:
         for name in FRACTIONS:
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}")
-        for name in ("wave_probability", "mix_probability"):
+        for name in SHARES:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be in [0, 1], got {getattr(self, name)}")
         for name in ("lr", "scale"):
@@ -146,23 +166,47 @@ class Config:
         if self.kernel_size % 2 == 0:
             raise ValueError(f"kernel_size must be odd, got {self.kernel_size}")
         self._check_mix()
+        self._check_lpc()
+
+    @property
+    def drawn_mix(self) -> str:
+        """Which mixup plans are drawn: mix, or with "lpc" what goes with it."""
+        return self.lpc_with if self.mix == "lpc" else self.mix
 
     def _check_mix(self) -> None:
-        if self.mix == "wave" and self.features != "wave":
+        if self.drawn_mix == "wave" and self.features != "wave":
             raise ValueError(f'features must be "wave" with mix "wave", got {self.features!r}')
         if self.mix_alpha == float("inf"):
             raise ValueError("mix_alpha must be finite, got inf")
-        if self.mix_places and self.mix != "manifold":
+        if self.mix_places and self.drawn_mix != "manifold":
             raise ValueError(f'mix_places must be empty unless mix is "manifold", got {self.mix_places!r}')
         if len(set(self.mix_places)) < len(self.mix_places):
             raise ValueError(f"mix_places must name each place once, got {self.mix_places!r}")
-        if self.mix != "none" and self.mix_from_epoch > self.epochs:
+        if self.drawn_mix != "none" and self.mix_from_epoch > self.epochs:
             raise ValueError(f"mix_from_epoch must be at most epochs ({self.epochs}), got {self.mix_from_epoch}")
         if 0 < self.mix_until_epoch < self.mix_from_epoch:
             raise ValueError(
                 f"mix_until_epoch must be 0 or at least mix_from_epoch ({self.mix_from_epoch}), "
                 f"got {self.mix_until_epoch}"
             )
+
+    def _check_lpc(self) -> None:
+        if self.mix != "lpc":
+            for name in ("lpc_with", "lpc_swap", "lpc_prototypes"):
+                if getattr(self, name) not in ("none", 0):
+                    raise ValueError(f'{name} must be left out unless mix is "lpc", got {getattr(self, name)!r}')
+        for name in ("lpc_formant", "lpc_residual", "lpc_recombination", "lpc_shuffled", "lpc_swap_weight"):
+            if getattr(self, name) == float("inf"):
+                raise ValueError(f"{name} must be finite, got inf")
+        trained = self.replace_prototypes or self.lpc_formant and self.lpc_residual
+        if self.lpc_prototypes and not trained:
+            raise ValueError(
+                "lpc_prototypes must be 0 where lpc_formant or lpc_residual is 0 and replace_prototypes False, "
+                f"got {self.lpc_prototypes}"
+            )
+        for needed, why in ((self.mix == "lpc", 'mix "lpc"'), (self.replace_prototypes, "replace_prototypes")):
+            if needed and self.head == "linear":
+                raise ValueError(f"head must be cosine or am_softmax with {why}, which is about angles, got 'linear'")
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Config":

@@ -27,6 +27,7 @@ from kit.data.store import Store, open_store, pack
 from kit.training.config import Config
 from kit.training.environment import environment
 from kit.training.fit import fit
+from kit.training.lpc import mel_axis_notice
 from kit.training.metrics import METRICS, precision
 from kit.training.predict import predict, probability_table
 
@@ -58,6 +59,9 @@ def crossval(
     _refuse_twins(runs)
     for run in runs:
         run.begin()
+    for notice in dict.fromkeys(mel_axis_notice(run.config, run.store) for run in runs):
+        if notice and progress:
+            tqdm.write(notice)
     jobs = [job for run in runs for job in run.jobs()]
     workers = n_jobs or _workers(len(jobs))
     with _Bar(runs, progress):

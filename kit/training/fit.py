@@ -23,13 +23,16 @@ from kit.data.dataset import Batch, EpochBatches, SpectrogramDataset, batch_load
 from kit.data.store import Store
 from kit.data.wave_augment import WaveAugment
 from kit.models.build import build_model
-from kit.training.checkpoint import average_weights, keep_best, load_checkpoint, save_checkpoint
+from kit.training.checkpoint import average_weights, keep_best, load_checkpoint, save_best, save_checkpoint
 from kit.training.config import Config
+from kit.training.finish import finish_prototypes
 from kit.training.losses import classification_loss
+from kit.training.lpc import lpc_losses, mel_axis_notice
 from kit.training.metrics import METRICS, log_loss
 from kit.training.mixup import Mixup, build_mixup, mixup_accuracy
 from kit.training.predict import predict
 
+LPC_DRAWS = 0x6C7063  # "lpc": keeps the draws of shuffled views apart from a step's others
 LOOK_EVERY = 50  # steps between looks at the losses: on a GPU, each look makes the host wait for the card
 
 
@@ -69,6 +72,7 @@ def fit(
     ema = ModelEmaV3(raw, config.ema_decay, use_warmup=True) if config.ema_decay else None
     shown = ema.module if ema else raw  # what is validated and kept
     state = load_checkpoint(folder / "last.pt", config, raw, shown, optimizer, accelerator)
+    _check_base(config, store, train_rows)
     mixup = build_mixup(config, raw.stage_names, store.kind)
     loader = _train_loader(config, store, train_rows, mixup, accelerator)
     target = store.index["target"].to_numpy()[np.asarray(valid_rows)]
@@ -76,8 +80,10 @@ def fit(
         total=config.epochs * len(loader), initial=state.epoch * len(loader), desc=config.name, unit="step",
         disable=not (progress and accelerator.is_main_process),
     )  # fmt: skip
+    if not bar.disable and (notice := mel_axis_notice(config, store)):
+        bar.write(notice)
     while state.epoch < config.epochs and state.stale < config.patience:
-        row = _train_epoch(config, state.epoch, model, raw.head, optimizer, ema, loader, accelerator, bar)
+        row = _train_epoch(config, state.epoch, model, raw, optimizer, ema, loader, accelerator, bar)
         probability = predict(shown, store, valid_rows, config, accelerator)
         row |= {"valid_score": METRICS[metric](target, probability), "valid_loss": log_loss(target, probability)}
         keep_best(state, row, shown, config)
@@ -89,6 +95,11 @@ def fit(
     score, epoch, _ = state.best[0]
     if len(state.best) > 1:
         score = METRICS[metric](target, predict(shown, store, valid_rows, config, accelerator))
+    if config.replace_prototypes or config.lpc_prototypes:
+        finish_prototypes(shown, store, train_rows, config, accelerator)
+        score = METRICS[metric](target, predict(shown, store, valid_rows, config, accelerator))
+        if accelerator.is_main_process:
+            save_best(folder, config, shown.state_dict(), score, epoch, store)
     return Fitted(shown.eval(), score, epoch, accelerator)
 
 
@@ -103,6 +114,13 @@ def learning_rate(config: Config, step: int, steps: int) -> float:
 def margin_at(config: Config, step: int) -> float:
     """The head's margin at a step: grows linearly over the warm-up."""
     return config.margin * min(1.0, step / config.margin_warmup_steps) if config.margin_warmup_steps else config.margin
+
+
+def _check_base(config: Config, store: Store, rows: Sequence[int]) -> None:
+    if config.n_base:
+        highest, n_classes = int(store.index["target"].to_numpy()[np.asarray(rows)].max()), len(store.classes)
+        if not highest < config.n_base <= n_classes:
+            raise ValueError(f"n_base must be in [{highest + 1}, {n_classes}] for these rows, got {config.n_base}")
 
 
 def _accelerator(config: Config) -> Accelerator:
@@ -123,7 +141,8 @@ def _train_loader(config: Config, store: Store, rows: Sequence[int], mixup: Mixu
     )
     dataset = SpectrogramDataset(
         store, rows, config.segment_frames, train=True, seed=config.seed, augment=augment,
-        wave_augment=_wave_augment(config), draw_mix=mixup and mixup.draw, device=accelerator.device,
+        wave_augment=_wave_augment(config), draw_mix=mixup and mixup.draw,
+        lpc_order=config.lpc_order if config.mix == "lpc" else 0, device=accelerator.device,
     )  # fmt: skip
     batches = EpochBatches(
         len(dataset), config.batch_size, seed=config.seed, steps=config.epoch_steps,
@@ -142,7 +161,7 @@ def _wave_augment(config: Config) -> WaveAugment | None:
     )  # fmt: skip
 
 
-def _train_epoch(config, epoch, model, head, optimizer, ema, loader, accelerator, bar) -> dict[str, Any]:
+def _train_epoch(config, epoch, model, raw, optimizer, ema, loader, accelerator, bar) -> dict[str, Any]:
     """One epoch; the log's row without its validation."""
     loader.dataset.set_epoch(epoch)
     loader.batch_sampler.set_epoch(epoch)
@@ -157,7 +176,7 @@ def _train_epoch(config, epoch, model, head, optimizer, ema, loader, accelerator
         for group in optimizer.param_groups:
             group["lr"] = lr
         torch.manual_seed(generator_for(config.seed, epoch, index, accelerator.process_index).initial_seed())
-        loss, logits = _step(config, step, batch, model, head, optimizer, accelerator)
+        loss, logits = _step(config, step, batch, model, raw, optimizer, accelerator)
         if ema:
             ema.update(accelerator.unwrap_model(model), step=step)
         losses[index] = loss
@@ -173,20 +192,38 @@ def _train_epoch(config, epoch, model, head, optimizer, ema, loader, accelerator
     }  # fmt: skip
 
 
-def _step(config, step, batch: Batch, model, head, optimizer, accelerator) -> tuple[Tensor, Tensor]:
+def _step(config, step, batch: Batch, model, raw, optimizer, accelerator) -> tuple[Tensor, Tensor]:
     """One update. Returns the loss, and the logits without margin, so that the log's accuracy is the model's."""
-    plan, target = batch.plan, batch.target
     with accelerator.autocast():
-        logits, _ = model(batch.mel, batch.mask, plan and plan.mix)
-        target = plan.target(target, logits.shape[1]) if plan else target
-        with_margin = head.with_margin(logits, target, margin_at(config, step))
-        loss = classification_loss(with_margin, target, config.label_smoothing)
+        loss, logits = _forward(config, step, batch, model, raw, accelerator.process_index)
     accelerator.backward(loss)
     if config.clip_norm:
         accelerator.clip_grad_norm_(model.parameters(), config.clip_norm)
     optimizer.step()
     optimizer.zero_grad()
     return loss.detach(), logits.detach()
+
+
+def _forward(config, step, batch: Batch, model, raw, process: int) -> tuple[Tensor, Tensor]:
+    """The loss, and the logits (B, C) of the net's own head without margin; with mix "lpc" the speech views'."""
+    items, plan, margin = len(batch.target), batch.plan, margin_at(config, step)
+    views = len(batch.mel) // items
+    logits, z = model(batch.mel, batch.mask, plan and (plan.repeated(views) if views > 1 else plan).mix)
+    logits = logits[:items]
+    target = plan.target(batch.target, logits.shape[1]) if plan else batch.target
+
+    def loss_of(head, logits: Tensor) -> Tensor:
+        trained = head.with_margin(logits, target, margin)
+        if config.n_base:
+            trained = trained[:, : config.n_base]
+        return classification_loss(trained, target[..., : trained.shape[1]] if plan else target, config.label_smoothing)
+
+    loss = loss_of(raw.head, logits)
+    if config.mix == "lpc":
+        generator = generator_for(config.seed, step, process, LPC_DRAWS)
+        terms = lpc_losses(config, raw, z, target, lambda head, z: loss_of(head, head(z)), generator)
+        loss = loss + sum(terms.values())
+    return loss, logits
 
 
 def _check_losses(losses: Tensor, first_step: int, lr: float) -> None:

@@ -50,6 +50,12 @@ class MixPlan:
     def to(self, device: str | torch.device) -> "MixPlan":
         return MixPlan(self.lam.to(device, non_blocking=True), self.perm.to(device, non_blocking=True), self.place)
 
+    def repeated(self, times: int) -> "MixPlan":
+        """The plan for `times` blocks (times · B, ...) of the items, such as their views, each mixed within itself."""
+        blocks = torch.arange(times, device=self.perm.device)[:, None] * len(self.perm)
+        lam = self.lam.repeat(times) if self.lam.dim() else self.lam
+        return MixPlan(lam, (blocks + self.perm).flatten(), self.place)
+
     def apply(self, h: Tensor) -> Tensor:
         """The mixture of any (B, ...), of its shape and dtype."""
         lam = self.lam.to(h.dtype).view(-1, *[1] * (h.dim() - 1))  # (1 or B, 1, ...)
@@ -115,13 +121,13 @@ class Mixup:
 
 
 def build_mixup(config, stage_names: tuple[str, ...], features: str) -> Mixup | None:
-    """The mixup of a config's mix fields, for a net of these stages; None for mix "none".
+    """The mixup of a config's mix fields, for a net of these stages; None where none is drawn.
 
     Raises ValueError listing the places where one is asked for that the net, or features "mel", does not have.
     """
-    if config.mix == "none":
+    if config.drawn_mix == "none":
         return None
-    places, alpha = MIXES[config.mix]
+    places, alpha = MIXES[config.drawn_mix]
     places = places or config.mix_places or ("input", *stage_names)
     known = (*(["wave"] if features == "wave" else []), "input", *stage_names, "embedding")
     for place in places:

@@ -1,27 +1,55 @@
-"""Predictions of a model over whole utterances, or over evenly spaced crops."""
+"""Predictions and embeddings of a model over whole utterances, or over evenly spaced crops."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
-from torch import nn
+from torch import Tensor, nn
 
-from kit.data.dataset import SpectrogramDataset, batch_loader, length_batches
+from kit.data.dataset import Batch, SpectrogramDataset, batch_loader, length_batches
 from kit.data.store import Store
 from kit.training.config import Config
 
 
-@torch.inference_mode()
 def predict(
     model: nn.Module, store: Store, rows: Sequence[int], config: Config, accelerator: Accelerator
 ) -> np.ndarray:
-    """Class probabilities (N, C) float32, in the order of `rows`, shared out over the processes there are."""
+    """Class probabilities (N, C) float32, in the order of `rows`, shared out over the processes there are.
+
+    Of a config with n_base classes, the others have probability 0.
+    """
+
+    def probability(batch: Batch) -> Tensor:
+        logits = model(batch.mel, batch.mask)[0].float()
+        logits[:, config.n_base or logits.shape[1] :] = -torch.inf
+        return logits.softmax(1)
+
+    return _served(probability, model, store, rows, config, accelerator)
+
+
+def embed(model: nn.Module, store: Store, rows: Sequence[int], config: Config, accelerator: Accelerator) -> np.ndarray:
+    """Embeddings z (N, D) float32 in eval mode, in the order of `rows`; with mix "lpc" of the three views (N, 3, D)."""
+    lpc_order = config.lpc_order if config.mix == "lpc" else 0
+
+    def embedding(batch: Batch) -> Tensor:
+        z = model.embed(batch.mel, batch.mask).float()
+        return z.unflatten(0, (3, -1)).transpose(0, 1) if lpc_order else z
+
+    return _served(embedding, model, store, rows, config, accelerator, lpc_order)
+
+
+@torch.inference_mode()
+def _served(
+    function: Callable[[Batch], Tensor], model, store, rows, config: Config, accelerator, lpc_order: int = 0
+) -> np.ndarray:
+    """What function gives of each utterance (N, ...), the mean over its crops."""
     dataset = SpectrogramDataset(
-        store, rows, config.segment_frames, train=False, crops=config.eval_crops, device=accelerator.device
-    )
+        store, rows, config.segment_frames, train=False, crops=config.eval_crops, lpc_order=lpc_order,
+        device=accelerator.device,
+    )  # fmt: skip
     sizes = store.index["frames"].to_numpy()[np.asarray(rows)]
     if config.eval_crops:
         sizes = np.full_like(sizes, dataset.segment * config.eval_crops)
@@ -31,18 +59,17 @@ def predict(
     model.eval()
     for batch in batch_loader(dataset, batches):
         with accelerator.autocast():
-            logits, _ = model(batch.mel, batch.mask)
-        found.append((batch.row.numpy(), logits.float().softmax(1).cpu().numpy()))
+            found.append((batch.row.numpy(), function(batch).cpu().numpy()))
     model.train(was_training)
     return _in_order(gather_object(found), np.asarray(rows), max(1, config.eval_crops))
 
 
 def _in_order(found: list[tuple[np.ndarray, np.ndarray]], rows: np.ndarray, crops: int) -> np.ndarray:
     row = np.concatenate([row for row, _ in found]).reshape(-1, crops)[:, 0]
-    probability = np.concatenate([probability for _, probability in found])  # (N · crops, C)
-    probability = probability.reshape(len(row), crops, -1).mean(1)
+    value = np.concatenate([value for _, value in found])  # (N · crops, ...)
+    value = value.reshape(len(row), crops, *value.shape[1:]).mean(1)
     place = pd.Series(np.arange(len(row)), index=row)
-    return probability[place[rows].to_numpy()].astype(np.float32)
+    return value[place[rows].to_numpy()].astype(np.float32)
 
 
 def probability_table(store: Store, rows: Sequence[int], probability: np.ndarray, **columns) -> pd.DataFrame:

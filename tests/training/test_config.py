@@ -38,7 +38,7 @@ FAULTS = [
     ({"name": "../up"}, "name must be usable as a folder's name"),
     ({"width": 50}, r"width must be a multiple of heads \(4\), got 50"),
     ({"kernel_size": 30}, "kernel_size must be odd, got 30"),
-    ({"mix": "cutmix"}, "mix must be one of none, input, wave, manifold, last_layer, embedding, got 'cutmix'"),
+    ({"mix": "cutmix"}, "mix must be one of none, input, wave, manifold, last_layer, embedding, lpc, got 'cutmix'"),
     ({"mix": "wave"}, 'features must be "wave" with mix "wave", got \'mel\''),
     ({"mix_alpha": -1.0}, "mix_alpha must be at least 0, got -1.0"),
     ({"mix_alpha": float("inf")}, "mix_alpha must be finite, got inf"),
