@@ -98,23 +98,25 @@ def build_model(config, n_classes: int, n_mels: int) -> Net:
     hidden = hidden_layer(pooling.out_width) if config.backbone == "transformer" else nn.Identity()
     make_head = choose("head", config.head, HEADS)
     head = make_head(config, pooling.out_width, n_classes)
-    # Last, so that the weights before them are drawn as they are without.
-    view_heads = {name: make_head(config, pooling.out_width, n_classes) for name in view_head_names(config)}
+    # After all others, whose weights are thus drawn as they are without.
+    view_heads = {name: make_head(config, pooling.out_width, n_classes) for name in view_weights(config)}
+    for name, weight in view_weights(config).items():
+        view_heads[name].requires_grad_(weight > 0)
     net = Net(stages, pooling, hidden, head, n_mels, config.backbone == "timm", view_heads)
     # Images with their channels last: a CPU training step of timm's test_resnet takes 0.67 of the time, equal results.
     return net.to(memory_format=torch.channels_last) if config.backbone == "timm" else net
 
 
-def view_head_names(config) -> list[str]:
-    """Which of the formant's, the residual's and the swapped residual's prototypes a config trains or keeps."""
+def view_weights(config) -> dict[str, float]:
+    """The prototypes that mix "lpc" keeps beside W, of the formant, the residual, the swapped residual; their weights.
+
+    Where lpc_prototypes will mix them into W, those of weight 0, which the loss does not train, are there too.
+    """
     if config.mix != "lpc":
-        return []
-    needed = {
-        "formant": config.lpc_formant or config.lpc_prototypes,
-        "residual": config.lpc_residual or config.lpc_prototypes,
-        "swap": config.lpc_swap != "none",
-    }
-    return [name for name, is_needed in needed.items() if is_needed]
+        return {}
+    weights = {"formant": config.lpc_formant, "residual": config.lpc_residual}
+    kept = {name: weight for name, weight in weights.items() if weight or config.lpc_prototypes}
+    return kept | ({"swap": config.lpc_swap_weight} if config.lpc_swap != "none" else {})
 
 
 def choose(name: str, key: str, choices: dict):

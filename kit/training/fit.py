@@ -212,11 +212,11 @@ def _forward(config, step, batch: Batch, model, raw, process: int) -> tuple[Tens
     logits = logits[:items]
     target = plan.target(batch.target, logits.shape[1]) if plan else batch.target
 
+    base = config.n_base or logits.shape[1]
+    shares = target[:, :base] if target.dim() == 2 else target
+
     def loss_of(head, logits: Tensor) -> Tensor:
-        trained = head.with_margin(logits, target, margin)
-        if config.n_base:
-            trained = trained[:, : config.n_base]
-        return classification_loss(trained, target[..., : trained.shape[1]] if plan else target, config.label_smoothing)
+        return classification_loss(head.with_margin(logits, target, margin)[:, :base], shares, config.label_smoothing)
 
     loss = loss_of(raw.head, logits)
     if config.mix == "lpc":

@@ -44,7 +44,7 @@ def lpc_losses(
     if config.lpc_instance:
         mixtures = [mix_directions(e, view, config.lpc_instance) for view in (f, r)]
         losses["instance"] = config.lpc_instance * sum(classify(net.head, mixture) for mixture in mixtures)
-    if config.lpc_swap != "none":
+    if config.lpc_swap != "none" and config.lpc_swap_weight:
         losses["swap"] = config.lpc_swap_weight * classify(heads["swap"], swap_residuals(e, r, config.lpc_swap))
     return losses
 

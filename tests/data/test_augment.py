@@ -81,3 +81,11 @@ def test_negative_numbers_are_refused(name):
 def test_unknown_fill_lists_the_choices():
     with pytest.raises(ValueError, match="fill must be one of mean, floor, got 'zero'"):
         SpecAugment(fill="zero")
+
+
+def test_a_repeated_plan_masks_each_block_alike():
+    augment, mel = SpecAugment(), torch.randn(3, 50, 40)
+    plan = augment.draw(torch.full((3,), 50), 40, torch.Generator().manual_seed(0))
+    both = augment.apply(torch.cat([mel, mel + 1]), plan.repeated(2))
+    torch.testing.assert_close(both[3:] - both[:3], torch.ones(3, 50, 40))
+    assert torch.equal(both[:3], augment.apply(mel, plan))

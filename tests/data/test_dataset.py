@@ -5,6 +5,7 @@ import torch
 from kit.data.audio import LogMel
 from kit.data.augment import SpecAugment
 from kit.data.dataset import EpochBatches, SpectrogramDataset, batch_loader, length_batches
+from kit.data.lpc import LPCViews, mel_lpc_views
 from kit.data.store import pack
 from kit.training.mixup import MixPlan, Mixup
 
@@ -163,6 +164,58 @@ def test_a_plan_is_a_function_of_seed_epoch_and_batch_and_moves_no_other_draw(st
     assert torch.equal(first.mel, served(1, 4, [3, 1, 2], mix=False).mel)
 
 
+@pytest.mark.parametrize("kind", ["mel", "wave"])
+@pytest.mark.parametrize("frames", [32, 200])  # 200: some of them padded
+@pytest.mark.parametrize("mixed", [False, True])
+def test_the_speech_view_is_what_the_plain_path_serves(store, waves, kind, frames, mixed):
+    source = {"mel": store, "wave": waves}[kind]
+    mixup = Mixup(("wave" if kind == "wave" else "input",))
+    options = {"augment": SpecAugment(), "draw_mix": mixup.draw if mixed else None}
+    for train in (True, False):
+        rows = source.rows("train")
+        plain, views = (
+            SpectrogramDataset(source, rows, frames, train=train, lpc_order=order, **options).__getitems__([0, 9, 4, 7])
+            for order in (0, 16)
+        )
+        assert views.mel.shape == (12, *plain.mel.shape[1:]) and views.target.shape == (4,)
+        assert torch.equal(views.mel[:4], plain.mel) and torch.equal(views.target, plain.target)
+        if plain.mask is None:
+            assert views.mask is None
+        else:
+            assert torch.equal(views.mask, plain.mask.repeat(3, 1))
+
+
+def test_views_are_aligned_and_masked_alike(store):
+    """Where no mask lies, residual = speech − formant; where one lies, it lies in all three."""
+    batch = training_set(store, lpc_order=12, augment=SpecAugment()).__getitems__([5, 0, 17])
+    plain = training_set(store, lpc_order=12).__getitems__([5, 0, 17])
+    hidden = [now != before for now, before in zip(batch.mel.chunk(3), plain.mel.chunk(3), strict=True)]
+    assert torch.equal(hidden[0], hidden[1]) and torch.equal(hidden[0], hidden[2]) and hidden[0].any()
+    speech, formant, residual = (view[~hidden[0]] for view in batch.mel.chunk(3))
+    torch.testing.assert_close(speech, formant + residual, atol=1e-4, rtol=0)
+    by_hand = mel_lpc_views(plain.mel[:3], 12)
+    torch.testing.assert_close(plain.mel, by_hand.transpose(0, 1).flatten(0, 1))
+
+
+def test_views_follow_what_was_done_to_the_waves(waves):
+    heard = []
+
+    def clipped(wave, seed):
+        heard.append((wave * 3).clip(-0.1, 0.1))
+        return heard[-1]
+
+    batch = training_set(waves, lpc_order=16, wave_augment=clipped).__getitems__([3, 8])
+    by_hand = LPCViews(waves.mel, 16)(torch.from_numpy(np.stack(heard)))
+    torch.testing.assert_close(batch.mel, by_hand.transpose(0, 1).flatten(0, 1))
+
+
+def test_padded_frames_of_each_view_are_its_own_mean(waves):
+    batch = training_set(waves, 200, lpc_order=16).__getitems__([0, 1])
+    for mel, mask in zip(batch.mel, batch.mask, strict=True):
+        mean = mel[mask].mean(0)
+        torch.testing.assert_close(mel[~mask], mean.expand(int((~mask).sum()), 40), atol=1e-4, rtol=0)
+
+
 def test_a_pass_sees_each_item_once(store):
     dataset = training_set(store)
     batches = list(EpochBatches(len(dataset), 10, seed=3))
@@ -213,10 +266,16 @@ def test_length_batches_by_hand():
 @pytest.mark.parametrize(
     ("options", "message"),
     [({"frames": 0}, "segment_frames must be at least 1, got 0"), ({"crops": 2}, "0 in training, got 2"),
-     ({"wave_augment": print}, 'needs a store of kind "wave"')],
+     ({"wave_augment": print}, 'needs a store of kind "wave"'),
+     ({"lpc_order": 40}, r"lpc_order must be in \[0, 40\), 40 mel bins, got 40"), ({"lpc_order": -1}, "got -1")],
 )  # fmt: skip
 def test_bad_arguments_are_refused(store, options, message):
     with pytest.raises(ValueError, match=message):
         training_set(store, **options)
     with pytest.raises(ValueError, match=r"batch_size must be at least 1 and the number of processes \(2\), got 1"):
         EpochBatches(10, 1, world=2)
+
+
+def test_an_order_as_long_as_the_window_is_refused(waves):
+    with pytest.raises(ValueError, match=r"lpc_order must be in \[0, 400\), 400 samples a window, got 400"):
+        training_set(waves, lpc_order=400)

@@ -172,3 +172,14 @@ def test_impossible_kinds_are_refused(voices, tmp_path, folder):
     shutil.rmtree(folder / "audio")
     with pytest.raises(ValueError, match="needs audio files"):
         pack(open_competition(folder), tmp_path, kind="wave")
+
+
+def test_a_wave_shorter_than_a_window_is_named(folder, tmp_path):
+    """As audio, that a batch of waves would need; its log-mel has a frame, and its table says so."""
+    competition = open_competition(folder)
+    audio = competition.train["audio"][2]
+    soundfile.write(folder / audio, np.zeros(399), 16000)
+    with pytest.raises(CompetitionError) as caught:
+        pack(open_competition(folder), tmp_path / "cache", kind="wave", progress=False)
+    assert f"({audio})" in str(caught.value)
+    assert "must hold at least one window of 400 samples, got 399" in str(caught.value)

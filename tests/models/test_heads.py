@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from kit.models.heads import AMSoftmaxHead, CosineHead, LinearHead
+from kit.models.heads import AMSoftmaxHead, CosineHead, LinearHead, class_means, mix_directions, mix_prototypes
 
 Z = torch.tensor([[3.0, 4.0]])  # cosines 0.6 and 0.8 to the axes
 
@@ -83,3 +83,33 @@ def test_scale_must_be_positive(head, scale):
 def test_margin_must_be_a_fraction(margin):
     with pytest.raises(ValueError, match=rf"margin must be in \[0, 1\), got {margin}"):
         AMSoftmaxHead(4, 3, margin=margin)
+
+
+def test_class_means_by_hand():
+    z = torch.tensor([[1.0, 2.0], [5.0, 5.0], [3.0, 6.0]])
+    assert class_means(z, torch.tensor([1, 0, 1]), 2).tolist() == [[5, 5], [2, 4]]
+
+
+def test_a_class_without_embeddings_is_named():
+    z = torch.randn(3, 2)
+    with pytest.raises(ValueError, match="target must hold each class from 0 to 2, got 0 of class 1"):
+        class_means(z, torch.tensor([0, 2, 2]), 3)
+    with pytest.raises(ValueError, match="target must hold each class from 0 to 1, got 2 of class 2"):
+        class_means(z, torch.tensor([0, 2, 2]), 2)
+
+
+def test_mixtures_of_directions_by_hand():
+    """Lengths 5 and 2: 0.75 · (0.6, 0.8) + 0.25 · (1, 0)."""
+    own, other = torch.tensor([[3.0, 4.0]]), torch.tensor([[2.0, 0.0]])
+    torch.testing.assert_close(mix_directions(own, other, 0.25), torch.tensor([[0.7, 0.6]]))
+    mixed = mix_prototypes(own, other, 0.25)
+    torch.testing.assert_close(mixed, torch.tensor([[0.7, 0.6]]) / 0.85**0.5)
+
+
+def test_prototypes_mixed_by_0_and_1_are_the_ones_and_the_others():
+    own, other = torch.randn(4, 8), torch.randn(4, 8)
+    before = own.clone()
+    for w, whole in ((0.0, own), (1.0, other)):
+        torch.testing.assert_close(mix_prototypes(own, other, w), whole / whole.norm(dim=1, keepdim=True))
+    torch.testing.assert_close(mix_prototypes(own, other, 0.3).norm(dim=1), torch.ones(4))
+    assert torch.equal(own, before)

@@ -24,6 +24,7 @@ def test_an_unknown_preset_lists_the_choices():
         preset_config("fast")
 
 
+LPC = {"mix": "lpc", "head": "cosine"}
 FAULTS = [
     ({"head": "arcface"}, "head must be one of linear, cosine, am_softmax, got 'arcface'"),
     ({"pooling": "max"}, "pooling must be one of mean, attention, statistics, gem, sed, got 'max'"),
@@ -49,6 +50,28 @@ FAULTS = [
     ({"mix_places": "layer1"}, "mix_places must be of type tuple, got 'layer1'"),
     ({"mix_places": ("stem",)}, r"mix_places must be empty unless mix is \"manifold\", got \('stem',\)"),
     ({"mix": "manifold", "mix_places": ("stem", "stem")}, "mix_places must name each place once, got"),
+    ({"mix": "lpc"}, "head must be cosine or am_softmax with mix \"lpc\", which is about angles, got 'linear'"),
+    ({"replace_prototypes": True}, "head must be cosine or am_softmax with replace_prototypes, which is about angles"),
+    (
+        {**LPC, "lpc_with": "lpc"},
+        "lpc_with must be one of none, input, wave, manifold, last_layer, embedding, got 'lpc'",
+    ),
+    ({**LPC, "lpc_with": "wave"}, 'features must be "wave" with mix "wave", got \'mel\''),
+    ({**LPC, "lpc_swap": "closest"}, "lpc_swap must be one of none, least, most, got 'closest'"),
+    ({**LPC, "lpc_order": 0}, "lpc_order must be at least 1, got 0"),
+    ({**LPC, "lpc_order": 16.0}, "lpc_order must be of type int, got 16.0"),
+    ({**LPC, "lpc_formant": -1.0}, "lpc_formant must be at least 0, got -1.0"),
+    ({**LPC, "lpc_residual": float("inf")}, "lpc_residual must be finite, got inf"),
+    ({**LPC, "lpc_recombination": float("nan")}, "lpc_recombination must be at least 0, got nan"),
+    ({**LPC, "lpc_instance": 1.5}, r"lpc_instance must be in \[0, 1\], got 1.5"),
+    ({**LPC, "lpc_prototypes": -0.1}, r"lpc_prototypes must be in \[0, 1\], got -0.1"),
+    ({**LPC, "lpc_prototypes": 0.1, "lpc_residual": 0.0}, "lpc_prototypes must be 0 where lpc_formant or lpc_residual"),
+    ({"lpc_with": "input"}, "lpc_with must be left out unless mix is \"lpc\", got 'input'"),
+    ({"lpc_swap": "most"}, "lpc_swap must be left out unless mix is \"lpc\", got 'most'"),
+    ({"lpc_prototypes": 0.1}, 'lpc_prototypes must be left out unless mix is "lpc", got 0.1'),
+    ({**LPC, "lpc_with": "input", "mix_from_epoch": 21}, r"mix_from_epoch must be at most epochs \(20\), got 21"),
+    ({**LPC, "mix_places": ("stem",)}, r"mix_places must be empty unless mix is \"manifold\", got \('stem',\)"),
+    ({"n_base": -1}, "n_base must be at least 0, got -1"),
 ]
 
 

@@ -107,7 +107,9 @@ RESUMED = {
     "plain": {},
     "ema": {"ema_decay": 0.9, "average_best": 2, "epoch_steps": 4},
     "mixup": {"mix": "manifold", "mix_probability": 0.8, "mix_per_row": True},
-}
+    "lpc": {"mix": "lpc", "lpc_with": "input", "lpc_shuffled": 0.5, "lpc_swap": "most", "lpc_prototypes": 0.1,
+            "replace_prototypes": True, "ema_decay": 0.9},
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("options", RESUMED.values(), ids=RESUMED)
@@ -150,7 +152,11 @@ def test_two_processes_of_accelerate_cover_each_epoch_once(voices, tiny, tmp_pat
         "config = Config.load(sys.argv[3])\n"
         "fit(config, store, rows[::2], rows[1::2], sys.argv[4], progress=False)\n"
     )
-    config = replace(tiny, epochs=2, mix="manifold")  # each process draws its own place
+    # Each process draws its own place, and its own shuffles.
+    config = replace(
+        tiny, epochs=2, mix="lpc", lpc_with="manifold", lpc_shuffled=0.5, lpc_formant=0.0, lpc_prototypes=0.1,
+        replace_prototypes=True,
+    )  # fmt: skip
     (tmp_path / "config.json").write_text(json.dumps(config.to_dict()))
     pack(voices, tmp_path / "cache", progress=False)
     command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2",

@@ -88,6 +88,13 @@ class TestByHand:
 
 
 class TestLaws:
+    @pytest.mark.parametrize("lam", [0.3, [0.3, 0.9, 0.5]])
+    def test_a_repeated_plan_mixes_each_block_as_the_plan_does(self, lam):
+        plan, blocks = plan_of(lam, perm=(2, 0, 1)), torch.randn(4, 3, 5)
+        mixed = plan.repeated(4).apply(blocks.flatten(0, 1))
+        torch.testing.assert_close(mixed, torch.cat([plan.apply(block) for block in blocks]))
+        assert plan.repeated(4).place == plan.place
+
     @pytest.mark.parametrize("lam", [1.0, [1.0, 1.0]])
     def test_lam_one_changes_nothing(self, lam):
         h, target = torch.randn(2, 3, 4), torch.tensor([0, 2])
@@ -294,6 +301,10 @@ class TestOfAConfig:
             mix_from_epoch=2, mix_until_epoch=7,
         )  # fmt: skip
         assert mixup == Mixup(("layer1", "embedding"), 2.0, 0.5, True, 2, 7)
+
+    def test_with_lpc_it_is_what_goes_with_it(self):
+        assert self.built(mix="lpc", head="cosine") is None
+        assert self.built(mix="lpc", head="cosine", lpc_with="input", mix_alpha=0.4) == Mixup(("input",), 0.4)
 
     def test_an_unknown_place_lists_the_nets(self):
         with pytest.raises(ValueError, match="among input, stem, layer1, final, embedding, got 'layer9'"):

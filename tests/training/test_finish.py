@@ -1,0 +1,82 @@
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch.nn import functional
+
+from kit.data.folds import make_folds
+from kit.training.checkpoint import load_model
+from kit.training.fit import fit
+from kit.training.metrics import METRICS
+from kit.training.predict import embed, predict
+
+
+@pytest.fixture
+def rows(store):
+    train = store.rows("train")
+    folds = make_folds(store.index.iloc[train], 2)
+    return train[folds != 0], train[folds == 0]
+
+
+def means(fitted, store, rows, config):
+    """Class means by hand: each utterance alone, whole, in eval mode."""
+    target, found = store.index["target"].to_numpy()[rows], []
+    for row in rows:
+        found.append(embed(fitted.model, store, [row], config, fitted.accelerator)[0])
+    return torch.from_numpy(np.stack([np.stack(found)[target == number].mean(0) for number in range(6)]))
+
+
+def test_prototypes_become_class_means_of_training_utterances(store, rows, tiny, tmp_path):
+    config = replace(tiny, mix="lpc", replace_prototypes=True, epochs=1)
+    fitted = fit(config, store, *rows, tmp_path, progress=False)
+    found = means(fitted, store, rows[0], config)
+    assert found.shape == (6, 3, 16)
+    for head, mean in zip((fitted.model.head, *fitted.model.view_heads.values()), found.unbind(1), strict=True):
+        torch.testing.assert_close(head.weight.detach(), mean, atol=1e-4, rtol=1e-4)
+
+
+def test_a_plain_nets_too(store, rows, tiny, tmp_path):
+    config = replace(tiny, replace_prototypes=True, epochs=1)
+    fitted = fit(config, store, *rows, tmp_path, progress=False)
+    found = means(fitted, store, rows[0], config)
+    torch.testing.assert_close(fitted.model.head.weight.detach(), found, atol=1e-4, rtol=1e-4)
+
+
+def test_a_class_without_utterances_keeps_its_prototype(store, rows, tiny, tmp_path):
+    target = store.index["target"].to_numpy()
+    train = rows[0][target[rows[0]] != 2]
+    plain, replaced = (
+        fit(replace(tiny, epochs=1, replace_prototypes=on), store, train, rows[1], tmp_path / f"{on}", progress=False)
+        for on in (False, True)
+    )
+    same = (plain.model.head.weight == replaced.model.head.weight).all(1)
+    assert same.tolist() == [False, False, True, False, False, False]
+
+
+def test_the_views_prototypes_are_mixed_in_by_turns(store, rows, tiny, tmp_path):
+    one, two = (
+        fit(replace(tiny, epochs=1, mix="lpc", lpc_prototypes=w), store, *rows, tmp_path / str(w), progress=False)
+        for w in (0.0, 0.25)
+    )
+    heads = (one.model.head, *one.model.view_heads.values())
+    own, f, r = (functional.normalize(head.weight.detach()) for head in heads)
+    by_hand = functional.normalize(0.75 * own + 0.25 * f)
+    by_hand = functional.normalize(0.75 * by_hand + 0.25 * r)
+    torch.testing.assert_close(two.model.head.weight.detach(), by_hand)
+
+
+def test_the_checkpoint_and_the_score_are_the_finished_nets(store, rows, tiny, tmp_path):
+    config = replace(tiny, mix="lpc", replace_prototypes=True, lpc_prototypes=0.1, ema_decay=0.9)
+    for _ in range(2):  # the second time there is nothing left to train
+        fitted = fit(config, store, *rows, tmp_path, progress=False)
+        model, saved = load_model(tmp_path / "best.pt")
+        target = store.index["target"].to_numpy()[rows[1]]
+        score = METRICS["accuracy"](target, predict(model, store, rows[1], config, fitted.accelerator))
+        assert score == saved["score"] == fitted.score
+        weights = fitted.model.state_dict()
+        assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
+    assert len(pd.read_csv(tmp_path / "log.csv")) == 3
+    last = torch.load(tmp_path / "last.pt", weights_only=True)["ema"]
+    assert not torch.equal(last["head.weight"], model.head.weight)
