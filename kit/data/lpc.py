@@ -9,6 +9,7 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from kit.data.audio import LogMel, MelSpec
 
@@ -78,6 +79,29 @@ def mel_lpc_views(mel: Tensor, order: int) -> Tensor:
     envelope, _, _ = _split((mel.double() - level).exp(), _phases(angles, order), torch.full_like(angles, 1 / n_mels))
     formant = (envelope.log() + level).to(mel.dtype)
     return torch.stack([mel, formant, mel - formant], dim=1)
+
+
+def residual_wave(wave: Tensor, spec: MelSpec, order: int = 16) -> Tensor:
+    """wave (B, N) -> what the filters of its frames leave of it (B, N), to be heard: the voice without its formants.
+
+    Each frame's filter runs over the wave itself, and neighbouring frames fade into one another by their windows.
+    Raises: ValueError for a wave that is not (B, N) or is shorter than one window, or for an order out of range.
+    """
+    width, hop = spec.window_samples, spec.hop_samples
+    if wave.ndim != 2 or wave.shape[1] < width:
+        raise ValueError(f"wave must be (B, N) with N at least one window of {width}, got {tuple(wave.shape)}")
+    window = torch.hann_window(width, dtype=wave.dtype, device=wave.device)
+    a, _ = lpc_coefficients(wave.unfold(1, width, hop) * window, order)  # (B, T, p + 1)
+    past = (
+        functional.pad(wave, (order, 0)).unfold(1, width + order, hop).unfold(2, order + 1, 1)
+    )  # (B, T, width, p + 1)
+    frames = (past @ a.flip(-1).unsqueeze(-1))[..., 0] * window  # (B, T, width)
+
+    def overlapped(frames: Tensor) -> Tensor:  # (B, T, width) -> (B, N)
+        return functional.fold(frames.transpose(1, 2), (1, wave.shape[1]), (1, width), stride=(1, hop))[:, 0, 0]
+
+    weight = overlapped(window.expand_as(frames[:1]))
+    return overlapped(frames) / weight.clamp(min=1e-3)  # under 1e-3 only at the very ends, which fade in and out
 
 
 def levinson_durbin(r: Tensor) -> tuple[Tensor, Tensor]:

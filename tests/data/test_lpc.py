@@ -16,6 +16,7 @@ from kit.data.lpc import (
     levinson_durbin,
     lpc_coefficients,
     mel_lpc_views,
+    residual_wave,
     split_power,
 )
 
@@ -170,6 +171,27 @@ def test_residual_is_the_prediction_errors_spectrum_and_gain_its_energy():
     torch.testing.assert_close(gain_power, gain.square())
     slack = WHITE_NOISE * float(frame.square().sum() * a.square().sum())  # what the white noise adds
     assert 0 <= float(gain.square() - prediction_error.square().sum()) <= 1.01 * slack + SILENCE * 100
+
+
+def test_residual_wave_of_a_resonators_noise_is_the_noise():
+    """What drives an all-pole filter is what the filter's inverse leaves, away from the ends."""
+    driving = noise(1, 16000, dtype=torch.float64)
+    a = resonator((700, 400), (1500, 500))  # wide, so that the window does not blur them
+    driven = torch.from_numpy(lfilter([1], a, driving.numpy()))
+    heard = residual_wave(driven, SPEC, order=4)
+    assert heard.shape == driven.shape and heard.dtype == torch.float64
+    inner = slice(400, -400)
+    error = (heard - driving)[0, inner].square().mean() / driving[0, inner].square().mean()
+    assert error < 0.1 and driven[0, inner].square().mean() > 10
+
+
+def test_residual_wave_of_a_vowel_is_whiter_and_finite_on_silence():
+    wave = vowel(A_VOWEL)[None]
+    heard = residual_wave(wave, SPEC)
+    assert heard.square().mean() < 0.1 * wave.square().mean()
+    assert (residual_wave(torch.zeros(2, 1000), SPEC) == 0).all()
+    with pytest.raises(ValueError, match=r"wave must be \(B, N\) with N at least one window of 400, got \(1, 399\)"):
+        residual_wave(torch.zeros(1, 399), SPEC)
 
 
 def test_formant_view_has_the_frames_power():
