@@ -92,8 +92,8 @@ class Config:
     lpc_swap_weight: float = 1.0
     lpc_prototypes: float = 0.0  # after training: share of the formant's, then the residual's prototypes in the net's
 
-    # For few-shot protocols. Both need a head of prototypes, cosine or am_softmax.
-    replace_prototypes: bool = False  # after training each prototype becomes its class's mean embedding
+    # For few-shot protocols.
+    replace_prototypes: bool = False  # after training each becomes its class's mean embedding; not for head "linear"
     n_base: int = 0  # only the first so many classes are trained and predicted; 0 is all
 
     # Backbone. The defaults are the source's Conformer.
