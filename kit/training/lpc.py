@@ -19,7 +19,7 @@ def mel_axis_notice(config, store) -> str:
     """A line to show where mix "lpc" has no waves, only log-mels; else empty."""
     if config.mix != "lpc" or store.kind == "wave":
         return ""
-    return f'{config.name}: LPC along the mel axis, for the store holds log-mels; features "wave" takes it of the audio'
+    return 'mix "lpc": along the mel axis, for the store holds log-mels; of audio it is taken with features "wave"'
 
 
 def lpc_losses(

@@ -288,11 +288,12 @@ class TestTraining:
             fit(config, store, *rows, tmp_path / "no", progress=False)
 
     def test_the_mel_axis_is_told_of_once(self, voices, store, rows, tiny, tmp_path, capsys):
-        config, told = replace(tiny, epochs=1, mix="lpc"), "LPC along the mel axis, for the store holds log-mels"
+        config, told = replace(tiny, epochs=1, mix="lpc"), 'mix "lpc": along the mel axis, for the store holds log-mels'
         fit(config, store, *rows, tmp_path / "fit")
         assert capsys.readouterr().out.count(told) == 1
-        crossval([config], voices, tmp_path / "runs", cache=tmp_path, n_jobs=1, threads=1)
-        assert capsys.readouterr().out.count(f"tiny: {told}") == 1
+        both = [config, replace(config, name="other", lpc_with="input")]
+        crossval(both, voices, tmp_path / "runs", folds=(0,), cache=tmp_path, n_jobs=1, threads=1)
+        assert capsys.readouterr().out.count(told) == 1
         crossval([replace(config, name="quiet", mix="none")], voices, tmp_path / "runs", cache=tmp_path, n_jobs=1)
         assert told not in capsys.readouterr().out
 
