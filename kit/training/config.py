@@ -205,8 +205,10 @@ class Config:
                 f"got {self.lpc_prototypes}"
             )
         for needed, why in ((self.mix == "lpc", 'mix "lpc"'), (self.replace_prototypes, "replace_prototypes")):
-            if needed and self.head == "linear":
-                raise ValueError(f"head must be cosine or am_softmax with {why}, which is about angles, got 'linear'")
+            if needed and self.head not in ("cosine", "am_softmax"):
+                raise ValueError(
+                    f"head must be cosine or am_softmax with {why}, which is about angles, got {self.head!r}"
+                )
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Config":
