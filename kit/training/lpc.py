@@ -1,7 +1,8 @@
 """What mix "lpc" adds to the loss: the formant and residual views of the same utterances beside the speech view.
 
 e, f and r are the embeddings of the speech, formant and residual views, from one net; ê is e at length 1. The
-prototypes of a head are its weights, one a class: W the net's own, W_f, W_r and W_s beside it.
+prototypes of a head are its weights, one a class: W the net's own, W_f, W_r and W_s beside it. The views go through the
+net as one batch, so batch norms, where it has them, are of all three; conv_norm "group" has none of that.
 """
 
 from collections.abc import Callable

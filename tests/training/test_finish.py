@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from kit.data.folds import make_folds
 from kit.training.checkpoint import load_model
+from kit.training.finish import finish_prototypes
 from kit.training.fit import fit
 from kit.training.metrics import METRICS
 from kit.training.predict import embed, predict
@@ -80,3 +81,11 @@ def test_the_checkpoint_and_the_score_are_the_finished_nets(store, rows, tiny, t
     assert len(pd.read_csv(tmp_path / "log.csv")) == 3
     last = torch.load(tmp_path / "last.pt", weights_only=True)["ema"]
     assert not torch.equal(last["head.weight"], model.head.weight)
+
+
+def test_a_row_without_a_class_is_refused(store, rows, tiny, tmp_path):
+    config = replace(tiny, epochs=1)
+    fitted = fit(config, store, *rows, tmp_path, progress=False)
+    with pytest.raises(ValueError, match="replace_prototypes must be False unless each training row has its one class"):
+        finish_prototypes(fitted.model, store, [0, store.rows("test")[0]],
+                          replace(config, replace_prototypes=True), fitted.accelerator)  # fmt: skip
