@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from kit.data import hw4, table
+from kit.data import hw4, images, table
 from kit.data.listing import CompetitionError, Listing
 
 RESERVED = ("id", "fold", "label", "group")  # columns that stand beside the classes' in tables of predictions
@@ -18,12 +18,13 @@ class Competition:
     """A competition's data as tables; paths are relative to `folder`.
 
     train has columns id, path, label, where and, if known, frames, group, audio; test has the same without label
-    and group. `id` is what the submission's id column holds, `where` the table's file and row, for messages.
+    (which only images keep) and group. `id` is what the submission's id column holds, `where` the table's file and
+    row, for messages.
     """
 
     folder: Path
     layout: str
-    features: str  # what the files hold: "mel" (frames, n_mels) tensors, or "wave" audio
+    features: str  # what the files hold: "mel" (frames, n_mels) tensors, "wave" audio, or "image" pixels
     n_mels: int | None  # of the files, where they hold log-mels
     train: pd.DataFrame
     test: pd.DataFrame
@@ -68,5 +69,7 @@ def open_competition(folder: str | Path) -> Competition:
     for marker, read in LAYOUTS.values():
         if marker in listing:
             return Competition(folder=listing.folder, listing=listing, **read(listing))
+    if images.find_images(listing):
+        return Competition(folder=listing.folder, listing=listing, **images.read_images(listing))
     markers = ", ".join(f"{name} has {marker}" for name, (marker, _) in LAYOUTS.items())
-    raise CompetitionError(f"{listing.folder}: no layout that is known here ({markers})")
+    raise CompetitionError(f"{listing.folder}: no layout that is known here ({markers}, images a parquet file)")

@@ -26,6 +26,7 @@ from tqdm.std import tqdm
 
 from kit.data.audio import LogMel, MelSpec, load_wave
 from kit.data.competition import Competition
+from kit.data.images import image_rows
 from kit.data.listing import Problems
 
 VERSION = 1
@@ -37,11 +38,11 @@ class Store:
     """An opened store. `features` (total, width) is mapped from disk, and never copied as a whole."""
 
     folder: Path
-    features: Tensor  # float (total frames, F) log-mels, or int16 (total samples, 1) waves
+    features: Tensor  # float (total frames, F) log-mels, uint8 pixels likewise, or int16 (total samples, 1) waves
     index: pd.DataFrame
     kind: str  # "mel" or "wave"
     classes: tuple[str, ...]
-    mel: MelSpec | None  # how log-mels are, or will be, made from waves; None where the files held log-mels
+    mel: MelSpec | None  # how log-mels are, or will be, made from waves; None where the files held log-mels or pixels
 
     @property
     def n_mels(self) -> int:
@@ -67,7 +68,7 @@ def pack(
     if kind not in ("mel", "wave"):
         raise ValueError(f'kind must be "mel" or "wave", got {kind!r}')
     if kind == "wave" and "audio" not in competition.train:
-        raise ValueError(f'kind "wave" needs audio files, and {competition.folder} holds log-mels alone')
+        raise ValueError(f'kind "wave" needs audio files, and {competition.folder} has none')
     mel = (mel or MelSpec()) if competition.features == "wave" or kind == "wave" else None
     table = _table(competition)
     folder = Path(cache) / _key(competition, table, mel, kind)
@@ -154,6 +155,8 @@ def _write(competition, table, mel, kind, folder: Path, progress: bool) -> None:
 
 def _read(competition, table, mel, kind) -> Iterator[np.ndarray | str]:
     """Each row's (frames, width) array in order, or the rule that its file breaks."""
+    if competition.features == "image":
+        return image_rows(competition.folder, table)
     if kind == "wave":
         jobs = (joblib.delayed(_wave)(competition.folder / path, mel) for path in table["audio"])
     elif competition.features == "wave":

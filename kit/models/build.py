@@ -146,7 +146,13 @@ def conformer(config, n_mels: int) -> tuple[dict[str, nn.Module], int]:
 def timm_net(config, n_mels: int) -> tuple[dict[str, nn.Module], int]:
     if config.frame_stack != 1:
         raise ValueError(f"frame_stack must be 1 with backbone 'timm', got {config.frame_stack}")
-    return timm_stages(config.timm_name, n_mels, config.normalize)
+    if config.image_channels and n_mels != config.segment_frames * config.image_channels:
+        raise ValueError(
+            f"segment_frames must be the images' side, {n_mels} / image_channels ({config.image_channels}), "
+            f"got {config.segment_frames}"
+        )
+    images = {"image_channels": config.image_channels, "timm_stem": config.timm_stem}
+    return timm_stages(config.timm_name, n_mels, config.normalize, **images)
 
 
 def frame_stages(config, n_mels: int, layer: Callable[[], nn.Module]) -> dict[str, nn.Module]:

@@ -1,4 +1,5 @@
-"""Any timm net over the log-mel as a one-channel image (B, 1, F, T), cut into the stages between which we mix.
+"""Any timm net over the log-mel as a one-channel image (B, 1, F, T), or over images as they are (B, C, H, W), cut into
+the stages between which we mix.
 
 Stages carry maps (B, C, H, W), or a ViT's tokens, H along frequency and W along time; the mask stays (B, T) until
 the final stage, which turns the final map into frames (B, W, C). What a net does inside can't be masked, so in
@@ -14,6 +15,7 @@ import torch.nn.functional as F
 from timm.models import ConvNeXt, EfficientNet, ResNet, VisionTransformer
 from torch import Tensor, nn
 
+from kit.models.pixels import STEMS, PixelStem, make_stem_small
 from kit.models.stem import Normalize
 
 MIN_SIDE = 32  # the nets halve their image five times; a smaller one is filled up with 0
@@ -103,22 +105,22 @@ class WholeNet(nn.Module):
         return features.permute(0, 3, 1, 2) if self.channels_last else features
 
 
-def cut_resnet(net: ResNet, n_mels: int) -> list[nn.Module]:
+def cut_resnet(net: ResNet, height: int) -> list[nn.Module]:
     stem = nn.Sequential(net.conv1, net.bn1, net.act1, net.maxpool)
     return [stem, net.layer1, net.layer2, net.layer3, net.layer4, nn.Identity()]
 
 
-def cut_efficientnet(net: EfficientNet, n_mels: int) -> list[nn.Module]:
+def cut_efficientnet(net: EfficientNet, height: int) -> list[nn.Module]:
     return [nn.Sequential(net.conv_stem, net.bn1), *net.blocks, nn.Sequential(net.conv_head, net.bn2)]
 
 
-def cut_convnext(net: ConvNeXt, n_mels: int) -> list[nn.Module]:
+def cut_convnext(net: ConvNeXt, height: int) -> list[nn.Module]:
     return [net.stem, *net.stages, net.norm_pre]
 
 
-def cut_vit(net: VisionTransformer, n_mels: int) -> list[nn.Module]:
+def cut_vit(net: VisionTransformer, height: int) -> list[nn.Module]:
     patch_height = net.patch_embed.patch_size[0]
-    final = VitMap(net.norm, net.num_prefix_tokens, height=-(-max(n_mels, MIN_SIDE) // patch_height))
+    final = VitMap(net.norm, net.num_prefix_tokens, height=-(-max(height, MIN_SIDE) // patch_height))
     blocks = list(net.blocks)
     net.blocks = net.norm = net.fc_norm = nn.Identity()  # the stem keeps the net for what comes before its blocks
     net.attn_pool = None
@@ -133,44 +135,59 @@ CUTS = {
 }
 
 
-def create_net(timm_name: str, pretrained: bool = False) -> nn.Module:
-    """The timm net of that name, one channel in, without its classifier. Raises ValueError for an unknown name."""
+def create_net(timm_name: str, pretrained: bool = False, channels: int = 1) -> nn.Module:
+    """The timm net of that name, without its classifier. Raises ValueError for an unknown name."""
     if not timm.is_model(timm_name):
         near = ", ".join(difflib.get_close_matches(timm_name, timm.list_models())) or "see timm.list_models()"
         raise ValueError(f"timm_name must be a name that timm knows ({near}), got {timm_name!r}")
     any_size = {}
     if timm.models.is_model_in_modules(timm_name, ("vision_transformer", "deit")):
         any_size = {"dynamic_img_size": True, "dynamic_img_pad": True}
-    return timm.create_model(timm_name, pretrained=pretrained, in_chans=1, num_classes=0, **any_size)
+    return timm.create_model(timm_name, pretrained=pretrained, in_chans=channels, num_classes=0, **any_size)
 
 
 def timm_stages(
-    timm_name: str, n_mels: int, normalize: str, pretrained: bool = False
+    timm_name: str,
+    n_mels: int,
+    normalize: str,
+    pretrained: bool = False,
+    *,
+    image_channels: int = 0,
+    timm_stem: str = "as_built",
 ) -> tuple[dict[str, nn.Module], int]:
     """The net as named stages, and its width: stem, layer1 …, final; or stem, body, final for a family without cuts.
 
-    Nothing is downloaded unless pretrained. Raises ValueError for a name timm does not know, a net of one fixed
-    image size, or one whose features are not a map.
+    image_channels says that the rows are images, of n_mels / image_channels pixels a side. Nothing is downloaded
+    unless pretrained. Raises ValueError for a name timm does not know, a net of one fixed image size, or one whose
+    features are not a map.
     """
-    net = create_net(timm_name, pretrained)
+    channels = image_channels or 1
+    net, height = create_net(timm_name, pretrained, channels), n_mels // channels
+    if timm_stem == "small":
+        make_stem_small(net, timm_name, channels)
+    elif timm_stem != "as_built":
+        raise ValueError(f"timm_stem must be one of {', '.join(STEMS)}, got {timm_stem!r}")
     for family, cut in CUTS.items():
         if type(net).forward_features is family.forward_features:
-            stem, *layers, final = cut(net, n_mels)
+            stem, *layers, final = cut(net, height)
             named = {f"layer{number}": MapStage(layer) for number, layer in enumerate(layers, 1)}
             break
     else:
         stem, final, named = nn.Identity(), nn.Identity(), {"body": MapStage(WholeNet(net))}
-        freeze_unused(named["body"].body, timm_name, n_mels)
-    return {"stem": ImageStem(normalize, stem), **named, "final": FinalMap(final)}, net.num_features
+        freeze_unused(named["body"].body, timm_name, channels, height)
+    first = ImageStem(normalize, stem)
+    if image_channels:
+        first = PixelStem(channels, 1 if timm_stem == "small" else MIN_SIDE, stem)
+    return {"stem": first, **named, "final": FinalMap(final)}, net.num_features
 
 
-def freeze_unused(body: WholeNet, timm_name: str, n_mels: int) -> None:
+def freeze_unused(body: WholeNet, timm_name: str, channels: int, height: int) -> None:
     """Tries the net on an empty image, and freezes what only its classifier used, for which no gradient will come.
 
     Raises ValueError unless the net makes maps (B, num_features, H, W) of images of any size.
     """
     try:
-        features = body.eval()(torch.zeros(1, 1, max(n_mels, MIN_SIDE), MIN_SIDE))
+        features = body.eval()(torch.zeros(1, channels, max(height, MIN_SIDE), MIN_SIDE))
     except AssertionError as error:  # timm's own check of the image's size
         raise ValueError(f"timm_name must name a net for images of any size, got {timm_name!r}: {error}") from None
     if features.dim() != 4 or features.shape[1] != body.net.num_features:

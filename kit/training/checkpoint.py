@@ -35,8 +35,10 @@ def average_weights(states: list[dict[str, Tensor]]) -> dict[str, Tensor]:
 
 
 def keep_best(state: Progress, row: dict, model: nn.Module, config: Config) -> None:
-    """Count the epoch; keep a copy (not an alias) of the weights where they are among the best."""
+    """Count the epoch; keep a copy (not an alias) of the weights where they are among the best, or the newest."""
     score, state.epoch = row["valid_score"], state.epoch + 1
+    if config.keep == "last":
+        state.best = []
     better = not state.best or score > state.best[0][0]
     state.stale = 0 if better else state.stale + 1
     state.log.append(row)

@@ -7,6 +7,7 @@ from typing import Any
 
 from kit.data.audio import MelSpec
 from kit.data.augment import FILLS
+from kit.models.pixels import STEMS
 from kit.training.mixup import MIXES
 
 CHOICES = {
@@ -16,10 +17,12 @@ CHOICES = {
     "lpc_with": tuple(MIXES),
     "lpc_swap": ("none", "least", "most"),
     "backbone": ("transformer", "conformer", "timm"),
+    "timm_stem": STEMS,
     "normalize": ("none", "mean", "mean_std"),
     "conv_norm": ("batch", "group"),
     "pooling": ("mean", "attention", "statistics", "gem", "sed"),
     "head": ("linear", "cosine", "am_softmax"),
+    "keep": ("best", "last"),
     "precision": ("auto", "fp32", "bf16", "fp16"),
 }
 AT_LEAST_ONE = (
@@ -32,6 +35,7 @@ AT_LEAST_ZERO = (
     "warmup_steps", "weight_decay", "clip_norm", "epoch_steps", "eval_crops", "workers",
     "mix_alpha", "mix_until_epoch", "lpc_formant", "lpc_residual", "lpc_recombination", "lpc_shuffled",
     "lpc_swap_weight", "n_base",
+    "image_channels", "image_crop_pixels",
 )  # fmt: skip
 FRACTIONS = ("dropout", "margin", "label_smoothing", "ema_decay")
 SHARES = ("wave_probability", "mix_probability", "lpc_instance", "lpc_prototypes")
@@ -110,6 +114,12 @@ class Config:
     conv_norm: str = "batch"
     convolution_first: bool = False
 
+    # Images in place of log-mels, packed by kit.data.images. 0 channels: sounds.
+    image_channels: int = 0
+    image_crop_pixels: int = 0  # a training image is a crop of itself in a black border of this width
+    image_flip: bool = False  # and half of the time its mirror image
+    timm_stem: str = "as_built"  # "small", for images of 8 to 64 pixels: one convolution of stride 1, no max-pool
+
     # Pooling and head. The margin grows from 0 over margin_warmup_steps; scale is 30 for AM-softmax, 16 for cosine.
     pooling: str = "mean"
     head: str = "linear"
@@ -133,6 +143,7 @@ class Config:
     # Early stopping on the competition's metric, and what is kept.
     patience: int = 15  # validations without a better score
     average_best: int = 1  # weights averaged over this many best validations
+    keep: str = "best"  # or "last": the last epoch's weights, and no early stopping
 
     # Prediction.
     eval_crops: int = 0  # 0 takes the whole utterance, n the mean over n evenly spaced crops
@@ -167,6 +178,7 @@ class Config:
             raise ValueError(f"kernel_size must be odd, got {self.kernel_size}")
         self._check_mix()
         self._check_lpc()
+        self._check_images()
 
     @property
     def drawn_mix(self) -> str:
@@ -209,6 +221,23 @@ class Config:
                 raise ValueError(
                     f"head must be cosine or am_softmax with {why}, which is about angles, got {self.head!r}"
                 )
+
+    def _check_images(self) -> None:
+        if self.keep == "last" and self.average_best > 1:
+            raise ValueError(f'average_best must be 1 with keep "last", got {self.average_best}')
+        if self.timm_stem != "as_built" and self.backbone != "timm":
+            raise ValueError(f'timm_stem must be "as_built" unless backbone is "timm", got {self.timm_stem!r}')
+        if not self.image_channels:
+            wanted = {"image_crop_pixels": 0, "image_flip": False}
+        else:
+            wanted = {"backbone": "timm", "features": "mel", "normalize": "none"}
+            wanted |= {"time_masks": 0, "freq_masks": 0, "eval_crops": 0}
+        if self.image_channels and self.mix == "lpc":
+            raise ValueError(f'mix must not be "lpc" with image_channels {self.image_channels}, got "lpc"')
+        for name, value in wanted.items():
+            if getattr(self, name) != value:
+                found = getattr(self, name)
+                raise ValueError(f"{name} must be {value!r} with image_channels {self.image_channels}, got {found!r}")
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Config":

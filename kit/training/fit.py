@@ -20,6 +20,7 @@ from tqdm.std import tqdm
 
 from kit.data.augment import SpecAugment
 from kit.data.dataset import Batch, EpochBatches, SpectrogramDataset, batch_loader, generator_for
+from kit.data.image_augment import ImageAugment
 from kit.data.store import Store
 from kit.data.wave_augment import WaveAugment
 from kit.models.build import build_model
@@ -136,11 +137,8 @@ def _best_precision() -> str:
 
 
 def _train_loader(config: Config, store: Store, rows: Sequence[int], mixup: Mixup | None, accelerator: Accelerator):
-    augment = SpecAugment(
-        config.time_masks, config.time_mask_frames, config.freq_masks, config.freq_mask_bins, config.mask_fill
-    )
     dataset = SpectrogramDataset(
-        store, rows, config.segment_frames, train=True, seed=config.seed, augment=augment,
+        store, rows, config.segment_frames, train=True, seed=config.seed, augment=_augment(config),
         wave_augment=_wave_augment(config), draw_mix=mixup and mixup.draw,
         lpc_order=config.lpc_order if config.mix == "lpc" else 0, device=accelerator.device,
     )  # fmt: skip
@@ -149,6 +147,14 @@ def _train_loader(config: Config, store: Store, rows: Sequence[int], mixup: Mixu
         rank=accelerator.process_index, world=accelerator.num_processes,
     )  # fmt: skip
     return batch_loader(dataset, batches, config.workers)
+
+
+def _augment(config: Config) -> SpecAugment | ImageAugment:
+    if config.image_channels:
+        return ImageAugment(config.image_channels, config.image_crop_pixels, config.image_flip)
+    return SpecAugment(
+        config.time_masks, config.time_mask_frames, config.freq_masks, config.freq_mask_bins, config.mask_fill
+    )
 
 
 def _wave_augment(config: Config) -> WaveAugment | None:
