@@ -34,18 +34,24 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def demo(options) -> None:
-    run_notebooks(make_voices(options.data), "demo", options)
+    """Every notebook: on the voices, or on a demo of its own where it is about something else."""
+    run_notebooks(open_competition(make_voices(options.data)), "demo", notebooks.numbered(options.only), options)
 
 
 def run(options) -> None:
-    run_notebooks(open_competition(options.data).folder, options.preset, options)
+    """The notebooks that are about such a folder."""
+    competition = open_competition(options.data)
+    paths = [path for path in notebooks.numbered(options.only) if notebooks.suits(path, competition.layout)]
+    if not paths:
+        raise ValueError(f"only must name a notebook for a folder of layout {competition.layout!r}, got {options.only}")
+    run_notebooks(competition, options.preset, paths, options)
 
 
-def run_notebooks(data: Path, preset: str, options) -> None:
-    runs = Path("runs") / f"{data.name}-{preset}"
-    values = {"data": str(data), "preset": preset, "seed": options.seed}
-    notebooks.run_notebooks(notebooks.numbered(options.only), values, runs / "notebooks", in_place=options.in_place)
-    _print_ledger(runs.name, open_competition(data))
+def run_notebooks(competition: Competition, preset: str, paths: list[Path], options) -> None:
+    runs = Path("runs") / f"{competition.folder.name}-{preset}"
+    values = {"data": str(competition.folder), "preset": preset, "seed": options.seed}
+    notebooks.run_notebooks(paths, values, runs / "notebooks", layout=competition.layout, in_place=options.in_place)
+    _print_ledger(runs.name, competition)
     print(f"\nThe notebooks as they ran: {runs}/notebooks/")
 
 
@@ -86,6 +92,8 @@ def _print_ledger(runs: str, competition: Competition) -> None:
         return
     rows, solution = read_ledger(LEDGER), competition.solution()
     rows = rows[rows["run"].str.startswith(f"{runs}/")].drop_duplicates("run", keep="last")
+    if rows.empty:  # as after notebooks that send nothing
+        return
     public_rows = None if solution is None else int((solution["usage"] == "Public").sum())
     print(f"\nCV and leaderboard, {runs}\n")
     print(to_markdown(ledger_table(rows, public_rows)[SHOWN]))

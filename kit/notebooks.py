@@ -12,6 +12,8 @@ import nbformat
 from kit.data.atomic import replacing
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
+SOUNDS = ("hw4", "table")
+SUBJECTS = {"08": ("images",)}  # the layouts that a notebook is about, where those are not SOUNDS
 QUIET = ["--IPKernelApp.log_level=CRITICAL"]  # else it warns of its loopback socket, and logs its own shutdown
 
 
@@ -29,12 +31,25 @@ def numbered(only: Sequence[str] = ()) -> list[Path]:
     return [path for path in found if not only or path.name[:2] in only]
 
 
+def suits(path: Path, layout: str) -> bool:
+    """Is a folder of this layout what the notebook is about?"""
+    return layout in SUBJECTS.get(path.name[:2], SOUNDS)
+
+
 def run_notebooks(
-    paths: Sequence[Path], parameters: dict, out: Path, *, work: Path | None = None, in_place: bool = False
+    paths: Sequence[Path],
+    parameters: dict,
+    out: Path,
+    *,
+    layout: str = "hw4",
+    work: Path | None = None,
+    in_place: bool = False,
 ) -> list[Path]:
     """Execute each notebook with the parameters, print a line for each, and keep the executed copies in `out`.
 
-    `work` is the folder that a notebook runs in. in_place=True also writes the copy, normalised, over the original.
+    `layout` is that of the folder that parameters name; a notebook that it does not suit gets an empty one, for which
+    it takes a demo of its own. `work` is the folder that a notebook runs in. in_place=True also writes the copy,
+    normalised, over the original.
     Raises NotebookError at the first that fails; its copy in `out` shows how far it came.
     """
     import papermill  # here, because it takes two seconds, and Kaggle's kernels may not have it
@@ -50,7 +65,7 @@ def run_notebooks(
             papermill.execute_notebook(
                 path,
                 copy,
-                parameters,
+                parameters if suits(path, layout) else {**parameters, "data": ""},
                 cwd=work,
                 kernel_name="python3",
                 language="python",

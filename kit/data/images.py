@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 from PIL import Image
 
 from kit.data.listing import CompetitionError, Listing, Problems
@@ -83,6 +84,12 @@ def image_shape(store) -> tuple[int, int]:
     if store.index["frames"].nunique() > 1 or store.n_mels not in (side * channels for channels in CHANNELS.values()):
         raise ValueError(f"the data must be square images of one size, got rows of {store.n_mels} numbers")
     return side, store.n_mels // side
+
+
+def pick_images(store, rows: np.ndarray) -> torch.Tensor:
+    """Some rows of a store of images, (N, H, W · C) uint8."""
+    side = image_shape(store)[0]
+    return torch.stack([store.features[start : start + side] for start in store.index["start"].to_numpy()[rows]])
 
 
 def _is_image(path: str) -> bool:

@@ -1,5 +1,7 @@
 """Starting points for a notebook's `preset`: how large a net and how long a training a place can afford."""
 
+from dataclasses import replace
+
 from kit.training.config import Config
 
 # The Conformer with a mean and a linear head; the notebooks change one thing at a time from here.
@@ -30,6 +32,36 @@ PRESETS = {
 
 def preset_config(preset: str) -> Config:
     """The config to start from. Raises ValueError listing the presets."""
-    if preset not in PRESETS:
-        raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {preset!r}")
-    return PRESETS[preset]
+    return choose_preset(PRESETS, preset)
+
+
+def choose_preset(presets: dict[str, Config], preset: str) -> Config:
+    if preset not in presets:
+        raise ValueError(f"preset must be one of {', '.join(presets)}, got {preset!r}")
+    return presets[preset]
+
+
+# Images. The last epoch's weights, as in published tables; the held-out fold only writes the log.
+IMAGES = Config(
+    backbone="timm", timm_name="test_resnet", timm_stem="small", normalize="none", time_masks=0, freq_masks=0,
+    image_channels=1, keep="last", weight_decay=0.05, lr=2e-3,
+)  # fmt: skip
+IMAGE_PRESETS = {
+    "tiny": replace(IMAGES, epochs=2, batch_size=64, warmup_steps=2, n_folds=2),
+    "demo": replace(IMAGES, epochs=50, batch_size=32, warmup_steps=20),
+    # CIFAR-10 on two cores in about an hour, far from trained; the demo's digits in minutes.
+    "quick": replace(IMAGES, epochs=10, epoch_steps=120, batch_size=64, warmup_steps=120),
+    # A GPU.
+    "full": replace(IMAGES, timm_name="resnet18", epochs=60, batch_size=128, warmup_steps=800, n_folds=20),
+}
+
+
+def image_config(preset: str, side: int, channels: int) -> Config:
+    """The config to start from for images. Those in colour are taken for photographs, whose mirror images are as good.
+
+    Raises ValueError listing the presets.
+    """
+    return replace(
+        choose_preset(IMAGE_PRESETS, preset), segment_frames=side, image_channels=channels,
+        image_crop_pixels=side // 8, image_flip=channels == 3,
+    )  # fmt: skip
