@@ -4,6 +4,7 @@ import re
 import pytest
 
 from kit.__main__ import main
+from kit.data.digits import make_digits
 from kit.results.ledger import read_ledger
 
 
@@ -71,3 +72,11 @@ def test_help_tells_a_stranger(capsys):
     out = capsys.readouterr().out
     for command in ("demo", "run", "train", "check", "score", "bench"):
         assert re.search(rf"^ +{command} +\S", out, re.M)
+
+
+def test_run_names_notebooks_that_the_folder_suits(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    folder = make_digits(tmp_path / "digits")
+    assert main(["run", "--data", str(folder), "--only", "01,02"]) == 1
+    message = "kit run: only must name a notebook for a folder of layout 'images', got ['01', '02']"
+    assert capsys.readouterr().err.startswith(message)

@@ -44,15 +44,15 @@ def choose_preset(presets: dict[str, Config], preset: str) -> Config:
 # Images. The last epoch's weights, as in published tables; the held-out fold only writes the log.
 IMAGES = Config(
     backbone="timm", timm_name="test_resnet", timm_stem="small", normalize="none", time_masks=0, freq_masks=0,
-    image_channels=1, keep="last", weight_decay=0.05, lr=2e-3,
+    image_channels=1, keep="last", weight_decay=0.05, lr=2e-3, n_folds=10,
 )  # fmt: skip
 IMAGE_PRESETS = {
-    "tiny": replace(IMAGES, epochs=2, batch_size=64, warmup_steps=2, n_folds=2),
-    "demo": replace(IMAGES, epochs=50, batch_size=32, warmup_steps=20),
+    "tiny": replace(IMAGES, epochs=2, epoch_steps=3, batch_size=16, warmup_steps=2),
+    "demo": replace(IMAGES, epochs=40, batch_size=32, warmup_steps=20),
     # CIFAR-10 on two cores in about an hour, far from trained; the demo's digits in minutes.
     "quick": replace(IMAGES, epochs=10, epoch_steps=120, batch_size=64, warmup_steps=120),
     # A GPU.
-    "full": replace(IMAGES, timm_name="resnet18", epochs=60, batch_size=128, warmup_steps=800, n_folds=20),
+    "full": replace(IMAGES, timm_name="resnet18", epochs=60, batch_size=128, warmup_steps=800),
 }
 
 

@@ -75,6 +75,27 @@ FAULTS = [
 ]
 
 
+IMAGES = {
+    "backbone": "timm", "normalize": "none", "time_masks": 0, "freq_masks": 0,
+    "image_channels": 3, "segment_frames": 32,
+}  # fmt: skip
+FAULTS += [
+    ({"timm_stem": "smal"}, "timm_stem must be one of as_built, small, got 'smal'"),
+    ({"timm_stem": "small"}, 'timm_stem must be "as_built" unless backbone is "timm", got \'small\''),
+    ({"image_channels": -1}, "image_channels must be at least 0, got -1"),
+    ({"image_crop_pixels": 4}, "image_crop_pixels must be 0 with image_channels 0, got 4"),
+    ({"image_flip": True}, "image_flip must be False with image_channels 0, got True"),
+    ({**IMAGES, "backbone": "conformer"}, "backbone must be 'timm' with image_channels 3, got 'conformer'"),
+    ({**IMAGES, "features": "wave"}, "features must be 'mel' with image_channels 3, got 'wave'"),
+    ({**IMAGES, "normalize": "mean"}, "normalize must be 'none' with image_channels 3, got 'mean'"),
+    ({**IMAGES, "time_masks": 2}, "time_masks must be 0 with image_channels 3, got 2"),
+    ({**IMAGES, "freq_masks": 1}, "freq_masks must be 0 with image_channels 3, got 1"),
+    ({**IMAGES, "eval_crops": 1}, "eval_crops must be 0 with image_channels 3, got 1"),
+    ({"keep": "first"}, "keep must be one of best, last, got 'first'"),
+    ({"keep": "last", "average_best": 2}, 'average_best must be 1 with keep "last", got 2'),
+]
+
+
 @pytest.mark.parametrize(("change", "message"), FAULTS)
 def test_a_bad_field_is_named(change, message):
     with pytest.raises(ValueError, match=message):

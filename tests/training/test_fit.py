@@ -166,3 +166,14 @@ def test_crops_are_averaged(store, rows, tiny, tmp_path):
     with torch.inference_mode():
         by_hand = fitted.model(torch.stack([mel[place : place + 24] for place in places]))[0].softmax(1).mean(0)
     assert np.allclose(crops[0], by_hand, atol=1e-5)
+
+
+def test_the_last_epoch_is_kept_and_training_never_stops_early(store, rows, tiny, tmp_path, monkeypatch):
+    scores = iter([0.5, 0.9, 0.1, 0.2])
+    monkeypatch.setitem(METRICS, "accuracy", lambda *_: next(scores))
+    fitted = fit(replace(tiny, epochs=4, patience=1, keep="last"), store, *rows, tmp_path, progress=False)
+    assert (fitted.epoch, fitted.score) == (4, 0.2) and len(pd.read_csv(tmp_path / "log.csv")) == 4
+    last = torch.load(tmp_path / "last.pt", weights_only=True)["model"]
+    assert all(torch.equal(value, last[name]) for name, value in fitted.model.state_dict().items())
+    model, facts = load_model(tmp_path / "best.pt")
+    assert facts["epoch"] == 4 and torch.equal(model.head.weight, last["head.weight"])

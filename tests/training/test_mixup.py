@@ -405,3 +405,21 @@ class TestTraining:
         with pytest.raises(ValueError, match="mix_places must be among input, stem, layer1, final, embedding"):
             fit(config, store, *rows, tmp_path, progress=False)
         assert not (tmp_path / "log.csv").exists()
+
+
+@pytest.mark.parametrize("timm_stem", ["small", "as_built"])
+def test_on_images_one_pass_is_the_sources_two(timm_stem):
+    config = Config(
+        backbone="timm", timm_name="test_resnet", timm_stem=timm_stem, normalize="none", time_masks=0, freq_masks=0,
+        image_channels=3, segment_frames=16,
+    )  # fmt: skip
+    net, images = build_model(config, 5, 48), torch.rand(4, 16, 48) * 255
+    net(images)  # batch norms have seen something
+    net.eval()
+    with torch.inference_mode():
+        for place in ("input", *net.stage_names, "embedding"):
+            for lam in LAMS.values():
+                plan = MixPlan(lam, torch.tensor([2, 3, 1, 0]), place)
+                z = net(images, None, plan.mix)[1]
+                torch.testing.assert_close(z, two_passes(net, images, None, plan), atol=1e-5, rtol=1e-5)
+                assert not torch.allclose(z, net.embed(images), atol=1e-4)
