@@ -6,13 +6,16 @@ import pandas as pd
 import pytest
 import torch
 
+from kit.data.augment import SpecAugment
 from kit.data.folds import make_folds
+from kit.data.image_augment import ImageAugment
 from kit.training import fit as fit_module
 from kit.training.checkpoint import average_weights, load_model
 from kit.training.fit import DivergedError, fit, learning_rate, margin_at
 from kit.training.losses import classification_loss
 from kit.training.metrics import METRICS
 from kit.training.predict import predict
+from kit.training.presets import image_config
 
 
 @pytest.fixture
@@ -177,3 +180,9 @@ def test_the_last_epoch_is_kept_and_training_never_stops_early(store, rows, tiny
     assert all(torch.equal(value, last[name]) for name, value in fitted.model.state_dict().items())
     model, facts = load_model(tmp_path / "best.pt")
     assert facts["epoch"] == 4 and torch.equal(model.head.weight, last["head.weight"])
+
+
+def test_sounds_are_masked_and_images_cut_anew(tiny):
+    assert fit_module._augment(tiny) == SpecAugment(2, 10, 2, 8, "mean")
+    photos = replace(image_config("full", 32, 3), image_crop_pixels=5)
+    assert fit_module._augment(photos) == ImageAugment(3, 5, True)
