@@ -91,6 +91,7 @@ FAULTS += [
     ({**IMAGES, "time_masks": 2}, "time_masks must be 0 with image_channels 3, got 2"),
     ({**IMAGES, "freq_masks": 1}, "freq_masks must be 0 with image_channels 3, got 1"),
     ({**IMAGES, "eval_crops": 1}, "eval_crops must be 0 with image_channels 3, got 1"),
+    ({**IMAGES, "mix": "lpc", "head": "cosine"}, 'mix must not be "lpc" with image_channels 3, got "lpc"'),
     ({"keep": "first"}, "keep must be one of best, last, got 'first'"),
     ({"keep": "last", "average_best": 2}, 'average_best must be 1 with keep "last", got 2'),
 ]
