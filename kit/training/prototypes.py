@@ -34,8 +34,7 @@ def calibrate(new: Tensor, base: Tensor, weight: float = 0.5, temperature: float
 class Recipe:
     """How class means become prototypes; a step with weight 0 is left out.
 
-    Raises ValueError where a weight is outside [0, 1], formant and residual add up to more than 1, or temperature is
-    not above 0.
+    Raises ValueError where a weight is outside [0, 1], or temperature is not above 0.
     """
 
     name: str = "plain"

@@ -71,7 +71,7 @@ class Split:
     test_source: str  # in words
 
 
-def split_rows(competition: Competition, store: Store, n_folds: int = 4, seed: int = 0) -> Split:
+def split_rows(competition: Competition, store: Store, n_folds: int = 5, seed: int = 0) -> Split:
     """Training, validation and test rows, no group (speaker) in two of them.
 
     The test rows are the competition's own where its solution is there, else a fold of the training rows.
@@ -167,4 +167,5 @@ def run_sessions(
         for recipe in recipes:
             table = score_sessions(*test, recipe.prototypes(means, protocol.n_base), protocol)
             tables.append(table.assign(recipe=recipe.name, draw=draw))
-    return pd.concat(tables, ignore_index=True)
+    found = pd.concat(tables, ignore_index=True)
+    return found[["recipe", "draw", *found.columns.drop(["recipe", "draw"])]]
