@@ -24,6 +24,7 @@ from kit.data.voices import CODAS, ONSETS, PHONE_NAMES, SAMPLE_RATE_HZ, VOWELS, 
 
 VERSION = 1  # of the sounds: raise it when a change of the synthesiser changes the bytes
 PARALLEL_FROM = 200  # utterances worth starting processes for
+MOST_KEYWORDS = 500  # half the words of one syllable that there are
 MEL = MelSpec(sample_rate_hz=SAMPLE_RATE_HZ)
 
 
@@ -55,34 +56,44 @@ def make_voices(
 
 def make_keywords(
     folder: str | Path,
-    n_keywords: int = 12,
-    n_speakers: int = 10,
+    n_keywords: int = 32,
+    n_speakers: int = 8,
     n_takes: int = 2,
-    n_test_speakers: int = 5,
+    n_test_speakers: int = 6,
+    n_syllables: int = 1,
     seed: int = 0,
 ) -> Path:
     """Spoken keywords of 1 s in a plain table's layout, with solution.csv; test speakers are not in training.
 
-    Each speaker says each keyword n_takes times. A folder already made by the same call is kept as it is.
+    Each speaker says each keyword n_takes times; words of one syllable are harder to tell apart than words of two.
+    A folder already made by the same call is kept as it is.
     Raises: DemoError for a bad number, or a folder that holds anything else.
     """
     made = {"demo": "keywords", "n_keywords": n_keywords, "n_speakers": n_speakers, "n_takes": n_takes}
-    made |= {"n_test_speakers": n_test_speakers, "seed": seed}
+    made |= {"n_test_speakers": n_test_speakers, "n_syllables": n_syllables, "seed": seed}
     _check_counts(made, {"n_keywords": 2, "n_speakers": 1, "n_takes": 1, "n_test_speakers": 1, "seed": 0})
+    words = draw_keywords(n_keywords, seed, n_syllables)
 
     def write(part: Path) -> None:
-        _write_keywords(part, draw_keywords(n_keywords, seed), n_speakers, n_test_speakers, n_takes, seed)
+        _write_keywords(part, words, n_speakers, n_test_speakers, n_takes, seed)
 
     return _publish(Path(folder), made, write)
 
 
-def draw_keywords(n_keywords: int, seed: int) -> dict[str, tuple[str, ...]]:
-    """Words of two syllables by their spelling: {"shaeloo": ("sh", "ae", "l", "oo"), ...}."""
+def draw_keywords(n_keywords: int, seed: int, n_syllables: int) -> dict[str, tuple[str, ...]]:
+    """Words of one or two syllables by their spelling: {"shaeloo": ("sh", "ae", "l", "oo"), ...}.
+
+    Raises: DemoError for another number of syllables, or more words than there is room for.
+    """
+    if n_syllables not in (1, 2):
+        raise DemoError(f"n_syllables must be 1 or 2, got {n_syllables!r}")
+    if n_keywords > MOST_KEYWORDS:
+        raise DemoError(f"n_keywords must be at most {MOST_KEYWORDS}, got {n_keywords}")
     rng = np.random.default_rng((seed, 0, 0, 0, 1))
     words: dict[str, tuple[str, ...]] = {}
     while len(words) < n_keywords:
-        word = [str(rng.choice(names)) for names in (ONSETS, VOWELS, ONSETS, VOWELS, CODAS)]
-        word = tuple(word if rng.random() < 0.5 else word[:4])
+        word = [str(rng.choice(names)) for names in (*(ONSETS, VOWELS) * n_syllables, CODAS)]
+        word = tuple(word if rng.random() < 0.5 else word[:-1])
         words.setdefault("".join(word), word)
     return words
 

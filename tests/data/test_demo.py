@@ -236,7 +236,7 @@ def test_keywords_are_in_the_plain_tables_layout(keywords):
     assert list(solution.columns) == ["file", "keyword", "Usage"] and len(solution) == 3 * 1 * 2
     assert set(solution["file"]) == {path.name for path in (keywords / "test").iterdir()}
     assert list(sample.columns) == ["file", "keyword"] and list(sample["file"]) == list(solution["file"])
-    assert set(train["keyword"]) == set(solution["keyword"]) == set(draw_keywords(3, seed=0))
+    assert set(train["keyword"]) == set(solution["keyword"]) == set(draw_keywords(3, seed=0, n_syllables=1))
     assert sample["keyword"].nunique() == 1
     assert train.groupby("keyword")["speaker"].nunique().tolist() == [2, 2, 2]
     assert solution["Usage"].value_counts().to_dict() == {"Public": 3, "Private": 3}
@@ -253,9 +253,17 @@ def test_keywords_make_the_same_bytes_again(keywords, tmp_path):
 
 
 def test_keywords_are_spelt_as_they_are_spoken_and_differ():
-    words = draw_keywords(30, seed=0)
-    assert len(words) == 30
-    assert all("".join(phones) == word and 4 <= len(phones) <= 5 for word, phones in words.items())
-    assert list(draw_keywords(12, seed=0)) == list(words)[:12]
+    for n_syllables in (1, 2):
+        words = draw_keywords(30, seed=0, n_syllables=n_syllables)
+        assert len(words) == 30
+        phones = {len(phones) for phones in words.values()}
+        assert phones == {2 * n_syllables, 2 * n_syllables + 1}
+        assert all("".join(phones) == word for word, phones in words.items())
+        assert list(draw_keywords(12, seed=0, n_syllables=n_syllables)) == list(words)[:12]
+    assert len(draw_keywords(500, seed=0, n_syllables=1)) == 500
+    with pytest.raises(DemoError, match="n_syllables must be 1 or 2, got 3"):
+        draw_keywords(3, seed=0, n_syllables=3)
+    with pytest.raises(DemoError, match="n_keywords must be at most 500, got 501"):
+        draw_keywords(501, seed=0, n_syllables=2)
     with pytest.raises(DemoError, match="n_takes must be a whole number of at least 1, got 0"):
         make_keywords("never", n_takes=0)
