@@ -211,7 +211,7 @@ def _step(config, step, batch: Batch, model, raw, optimizer, accelerator) -> tup
 
 
 def _forward(config, step, batch: Batch, model, raw, process: int) -> tuple[Tensor, Tensor]:
-    """The loss, and the logits (B, C) of the net's own head without margin; with mix "lpc" the speech views'."""
+    """The loss, and the logits of the net's own head without margin, of the base classes, of the speech view."""
     items, plan, margin = len(batch.target), batch.plan, margin_at(config, step)
     views = len(batch.mel) // items
     logits, z = model(batch.mel, batch.mask, plan and (plan.repeated(views) if views > 1 else plan).mix)
@@ -229,7 +229,7 @@ def _forward(config, step, batch: Batch, model, raw, process: int) -> tuple[Tens
         generator = generator_for(config.seed, step, process, LPC_DRAWS)
         terms = lpc_losses(config, raw, z, target, lambda head, z: loss_of(head, head(z)), generator)
         loss = loss + sum(terms.values())
-    return loss, logits
+    return loss, logits[:, :base]
 
 
 def _check_losses(losses: Tensor, first_step: int, lr: float) -> None:

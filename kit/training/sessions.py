@@ -13,7 +13,6 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from kit.data.competition import Competition
 from kit.data.dataset import generator_for
 from kit.data.folds import make_folds
 from kit.data.store import Store
@@ -68,22 +67,24 @@ class Split:
     train: np.ndarray
     valid: np.ndarray
     test: np.ndarray
-    test_source: str  # in words
+    clusters: np.ndarray | None  # the group of each test row, None where it is not known
+    source: str  # of the test rows, in words
 
 
-def split_rows(competition: Competition, store: Store, n_folds: int = 5, seed: int = 0) -> Split:
-    """Training, validation and test rows, no group (speaker) in two of them.
+def split_rows(store: Store, n_folds: int = 5, seed: int = 0) -> Split:
+    """The rows of a store's classes, no group (such as a speaker) of the training rows in two parts.
 
-    The test rows are the competition's own where its solution is there, else a fold of the training rows.
+    Test rows are those of the test part where `in_order` knew their labels; where it knew none, a fold is held out.
     """
-    rows = store.rows("train")
+    labelled = store.index["target"].to_numpy() >= 0
+    rows, test = (part[labelled[part]] for part in (store.rows("train"), store.rows("test")))
     folds = make_folds(store.index.iloc[rows], n_folds, seed)
-    solution = competition.solution()
-    if solution is None:
-        return Split(rows[folds > 1], rows[folds == 1], rows[folds == 0], "a fold of the training rows held out")
-    test = store.rows("test")
-    known = np.isin(store.index["id"].to_numpy()[test], solution["id"])
-    return Split(rows[folds > 0], rows[folds == 0], test[known], "the test part, by its solution")
+    if len(test):
+        return Split(rows[folds > 0], rows[folds == 0], test, None, "the test part, by its solution")
+    test = rows[folds == 0]
+    clusters = store.index["group"].to_numpy()[test] if "group" in store.index else None
+    source = "one fold of the training rows, held out"
+    return Split(rows[folds > 1], rows[folds == 1], test, clusters, source)
 
 
 def in_order(store: Store, classes: Sequence[str], solution: pd.DataFrame | None = None) -> Store:

@@ -186,3 +186,15 @@ def test_sounds_are_masked_and_images_cut_anew(tiny):
     assert fit_module._augment(tiny) == SpecAugment(2, 10, 2, 8, "mean")
     photos = replace(image_config("full", 32, 3), image_crop_pixels=5)
     assert fit_module._augment(photos) == ImageAugment(3, 5, True)
+
+
+def test_the_logs_accuracy_is_among_the_base_classes(store, rows, tiny, tmp_path, monkeypatch):
+    """The others' logits are never trained, and would win at first."""
+    seen = []
+    accuracy = fit_module.mixup_accuracy
+    monkeypatch.setattr(fit_module, "mixup_accuracy", lambda z, *of: seen.append(z.shape[1]) or accuracy(z, *of))
+    target = store.index["target"].to_numpy()
+    base = [part[target[part] < 4] for part in rows]
+    for mix in ("none", "lpc"):
+        fit(replace(tiny, epochs=1, n_base=4, mix=mix), store, *base, tmp_path / mix, progress=False)
+    assert set(seen) == {4}
