@@ -109,17 +109,21 @@ def draw_means(z: Tensor, target: Tensor, protocol: Protocol, generator: torch.G
     other classes. Fewer shots or sessions with the same generator draw a part of the same rows.
     Raises ValueError naming a class with fewer rows than it needs.
     """
-    kept = []
-    for number, name in enumerate(protocol.seen):
-        rows = (target == number).nonzero().flatten()
-        is_base = number < protocol.n_base
-        needed = 1 if is_base else protocol.shots
-        if len(rows) < needed:
-            raise ValueError(f"shots must be at most the rows of each class ({name}: {len(rows)}), got {needed}")
-        kept.append(rows if is_base else rows[torch.randperm(len(rows), generator=generator)[:needed]])
-    rows = torch.cat(kept)
+    rows = torch.cat([_rows_of(number, target, protocol, generator) for number in range(len(protocol.seen))])
     means = class_means(z[rows].flatten(1), target[rows], len(protocol.seen))  # (C, V · D)
     return means.unflatten(1, (-1, z.shape[-1])).transpose(0, 1)
+
+
+def _rows_of(number: int, target: Tensor, protocol: Protocol, generator: torch.Generator) -> Tensor:
+    """All rows of a base class, or the shots of another."""
+    rows, name = (target == number).nonzero().flatten(), protocol.classes[number]
+    if number < protocol.n_base:
+        if not len(rows):
+            raise ValueError(f"base class {name!r} must have at least 1 row, got 0")
+        return rows
+    if len(rows) < protocol.shots:
+        raise ValueError(f"shots must be at most the rows of each class ({name}: {len(rows)}), got {protocol.shots}")
+    return rows[torch.randperm(len(rows), generator=generator)[: protocol.shots]]
 
 
 def draw_prototypes(z: Tensor, target: Tensor, protocol: Protocol, recipe: Recipe, seed: int, draw: int) -> Tensor:

@@ -138,7 +138,7 @@ def test_a_class_with_too_few_rows_is_named():
     z, target = examples()
     with pytest.raises(ValueError, match=r"shots must be at most the rows of each class \(c: 7\), got 8"):
         draw_means(z, target, replace(SMALL, shots=8), generator_for(0))
-    with pytest.raises(ValueError, match=r"\(b: 0\), got 1"):
+    with pytest.raises(ValueError, match="base class 'b' must have at least 1 row, got 0"):
         draw_means(z[target != 1], target[target != 1], SMALL, generator_for(0))
 
 
