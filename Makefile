@@ -9,6 +9,7 @@ RUN := $(VENV)/bin/python
 help:
 	@echo "make demo                          make the demo competition, run every notebook on it, print the CV/LB table"
 	@echo "make run DATA=folder PRESET=quick  the same notebooks on a competition's folder (presets: demo, quick, full)"
+	@echo "make run DATA=folder ONLY=04       one of them, such as the comparison of mixups, which runs only when asked for"
 	@echo "make lab                           open the notebooks in Jupyter"
 	@echo "make test                          ruff and pytest"
 	@echo "make bench                         the kit's speed beside the source's way"
@@ -27,7 +28,7 @@ needs-data:
 	@test -n "$(DATA)" || { echo "say which folder: make run DATA=path/to/competition"; exit 1; }
 
 run: needs-data $(VENV)/installed
-	$(RUN) -m kit run --data "$(DATA)" --preset "$(PRESET)"
+	$(RUN) -m kit run --data "$(DATA)" --preset "$(PRESET)" $(if $(ONLY),--only "$(ONLY)")
 
 lab: $(VENV)/installed
 	PYTHONPATH="$(CURDIR)" $(RUN) -m jupyterlab notebooks

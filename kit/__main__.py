@@ -39,9 +39,10 @@ def demo(options) -> None:
 
 
 def run(options) -> None:
-    """The notebooks that are about such a folder."""
+    """The notebooks that are about such a folder; a study only by its number."""
     competition = open_competition(options.data)
     paths = [path for path in notebooks.numbered(options.only) if notebooks.suits(path, competition.layout)]
+    paths = [path for path in paths if options.only or path.name[:2] not in notebooks.STUDIES]
     if not paths:
         raise ValueError(f"only must name a notebook for a folder of layout {competition.layout!r}, got {options.only}")
     run_notebooks(competition, options.preset, paths, options)
@@ -118,7 +119,7 @@ def _parser() -> argparse.ArgumentParser:
 
     def with_notebooks(found: argparse.ArgumentParser) -> None:
         found.add_argument("--only", type=lambda text: text.split(","), default=(), metavar="02,03",
-                           help="numbers of the notebooks to run; all by default")  # fmt: skip
+                           help="numbers of the notebooks to run; all of the day's by default")  # fmt: skip
         found.add_argument("--seed", type=int, default=0, help="seed of folds and training (0)")
         found.add_argument("--in-place", action="store_true",
                            help="write the executed notebooks, normalised, over those in notebooks/")  # fmt: skip

@@ -80,3 +80,10 @@ def test_run_names_notebooks_that_the_folder_suits(tmp_path, monkeypatch, capsys
     assert main(["run", "--data", str(folder), "--only", "01,02"]) == 1
     message = "kit run: only must name a notebook for a folder of layout 'images', got ['01', '02']"
     assert capsys.readouterr().err.startswith(message)
+
+
+def test_a_folders_day_has_no_studies_unless_asked_for(kit, monkeypatch):
+    asked = []
+    monkeypatch.setattr("kit.__main__.run_notebooks", lambda _, preset, paths, options: asked.append(paths))
+    assert kit("run")[0] == 0 and kit("run", "--only", "04")[0] == 0
+    assert [[path.name[:2] for path in paths] for paths in asked] == [["01", "02", "03", "05"], ["04"]]
