@@ -1,4 +1,4 @@
-"""The command line: python -m kit demo | run | train | check | score | bench."""
+"""The command line: python -m kit demo | run | train | check | score | bench, and to Kaggle and back."""
 
 import argparse
 import sys
@@ -9,6 +9,7 @@ import pandas as pd
 from kit import benchmarks, notebooks
 from kit.data.competition import Competition, open_competition
 from kit.data.demo import make_voices
+from kit.kaggle.commands import add_commands
 from kit.results.compare import cv_table, load_run
 from kit.results.ledger import LEDGER, ledger_table, read_ledger, to_markdown
 from kit.results.record import record
@@ -151,6 +152,8 @@ def _parser() -> argparse.ArgumentParser:
         found = command(name, function, help)
         found.add_argument("file", type=Path, help="the submission CSV")
         found.add_argument("--data", type=Path, required=True, help="the competition's folder")
+
+    add_commands(command)
 
     commands.choices["train"].epilog = "config fields and their defaults: " + ", ".join(
         f"{name} {value!r}" for name, value in Config().to_dict().items()

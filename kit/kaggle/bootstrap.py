@@ -1,0 +1,55 @@
+"""The first cell of a pushed notebook: the kit of the checkout where there is one, else the one that it carries.
+
+This file's text is put into the notebook as it stands, so it needs nothing but Python.
+"""
+
+import base64
+import hashlib
+import io
+import os
+import sys
+import tempfile
+import zipfile
+from pathlib import Path, PurePosixPath
+
+MOST_BYTES = 5_000_000  # of all files unpacked; an archive can hold far more than its size says
+
+
+def start(sha256: str, payload: str) -> Path:
+    """Put the kit on the path of this process and of those that it starts, and say which kit; the folder it is in."""
+    here = Path.cwd()
+    home = next((folder for folder in (here, *here.parents) if (folder / "kit/__main__.py").is_file()), None)
+    if home:
+        os.chdir(home)
+        print("kit: the checkout's")
+    else:
+        files = unpacked(sha256, payload)
+        home = Path(tempfile.mkdtemp(prefix="kit-"))
+        for name, content in files.items():
+            (home / name).parent.mkdir(parents=True, exist_ok=True)
+            (home / name).write_bytes(content)
+        print(f"kit: the bundle's, sha256 {sha256}, {len(files)} files\n{' '.join(files)}")
+    sys.path.insert(0, str(home))
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(home), os.environ.get("PYTHONPATH")]))
+    return home
+
+
+def unpacked(sha256: str, payload: str) -> dict[str, bytes]:
+    """The files of a bundle, by their POSIX path. Raises ValueError for one that may write elsewhere, or is not it."""
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(base64.b64decode(payload)))
+    except (ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(f"the bundle must be a zip archive in base64, got {error}") from None
+    size = sum(entry.file_size for entry in archive.infolist())
+    if size > MOST_BYTES:
+        raise ValueError(f"the bundle must unpack to at most {MOST_BYTES} bytes, got {size}")
+    files, digest = {}, hashlib.sha256()
+    for entry in archive.infolist():
+        path, kind = PurePosixPath(entry.filename), entry.external_attr >> 28  # 8 of a regular file, 10 of a link
+        if path.parts[:1] != ("kit",) or ".." in path.parts or "\\" in entry.filename or kind != 8:
+            raise ValueError(f"the bundle must hold regular files below kit/, got {entry.filename!r}")
+        files[str(path)] = archive.read(entry)
+        digest.update(str(path.relative_to("kit")).encode() + b"\0" + files[str(path)])
+    if digest.hexdigest() != sha256:
+        raise ValueError(f"the bundle must have sha256 {sha256}, got {digest.hexdigest()}")
+    return files

@@ -1,0 +1,49 @@
+"""Where a kernel's data is: by the files that lie there, because Kaggle's mounts have moved before.
+
+Seen so far, below /kaggle/input: competitions/<slug>/, datasets/<owner>/<slug>/, notebooks/<owner>/<slug>/, and the
+older <slug>/ alone.
+"""
+
+import os
+from pathlib import Path
+
+from kit.data.competition import LAYOUTS
+
+INPUT = "/kaggle/input"
+DEPTH = 6  # folders below the input that are looked into; models, the deepest mount, lie at 6
+
+
+def find_data(*slugs: str) -> str:
+    """The folder of the first of `slugs` (a competition, then datasets) that holds data of a layout known here.
+
+    Where no folder bears one of the names, the only folder with data will do. KIT_DATA in the environment names the
+    folder outright, KIT_INPUT another root than /kaggle/input. Raises ValueError where none or several are left.
+    """
+    if named := os.environ.get("KIT_DATA"):
+        return named
+    root = Path(os.environ.get("KIT_INPUT", INPUT))
+    found = _marked(root, DEPTH)
+    for slug in slugs:
+        name = slug.rsplit("/", 1)[-1].lower()
+        own = [path for path in found if name in (part.lower() for part in path.relative_to(root).parts)]
+        if own:
+            found = own
+            break
+    if len(found) != 1:
+        markers = " or ".join(marker for marker, _ in LAYOUTS.values())
+        got = ", ".join(str(path.relative_to(root)) for path in found) or "none"
+        raise ValueError(
+            f"one folder below {root} must hold {' or '.join(slugs)} ({markers}), got {got}; "
+            "attach the data, or set KIT_DATA to its folder"
+        )
+    return str(found[0])
+
+
+def _marked(folder: Path, depth: int) -> list[Path]:
+    """The folders with a marker file; what lies inside such a folder belongs to it."""
+    if any((folder / marker).is_file() for marker, _ in LAYOUTS.values()):
+        return [folder]
+    if depth == 0 or not folder.is_dir():
+        return []
+    below = sorted(entry.path for entry in os.scandir(folder) if entry.is_dir())
+    return [found for path in below for found in _marked(Path(path), depth - 1)]

@@ -1,0 +1,159 @@
+"""A notebook as a kernel: with the kit inside, its parameters written in, and metadata that leave nothing open."""
+
+import ast
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+
+from kit.data.atomic import replacing
+from kit.kaggle.bundle import Bundle, make_bundle
+from kit.kaggle.secrets import refuse_secrets
+from kit.notebooks import normalise
+
+TITLE_CHARACTERS = (5, 50)  # what Kaggle takes
+T4 = "NvidiaTeslaT4"  # the only GPU that Kaggle still gives; without a shape an older default may be taken
+SLUG = re.compile(r"[\w-]+")
+SOURCE = re.compile(r"[\w-]+/[\w-]+(/[0-9]+)?")
+NOTEBOOK, METADATA = "notebook.ipynb", "kernel-metadata.json"
+END = "from kit.kaggle.place import hand_in\n\nhand_in()"
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """What a push needs to know. `owner` is the Kaggle account, `datasets` and `kernels` are "owner/slug"."""
+
+    owner: str
+    title: str
+    competition: str
+    datasets: Sequence[str] = ()
+    kernels: Sequence[str] = ()
+    gpu: bool = False
+
+    def __post_init__(self):
+        shortest, longest = TITLE_CHARACTERS
+        if not shortest <= len(self.title) <= longest or len(self.slug) < shortest:
+            raise ValueError(
+                f"title must have {shortest} to {longest} characters, letters among them, got {self.title!r}"
+            )
+        for name, value in (("owner", self.owner), ("competition", self.competition)):
+            if not SLUG.fullmatch(value):
+                raise ValueError(f"{name} must be a name as in Kaggle's addresses, got {value!r}")
+        for name, values in (("dataset", self.datasets), ("kernel", self.kernels)):
+            for value in values:
+                if not SOURCE.fullmatch(value):
+                    raise ValueError(f"{name} must be owner/name as in Kaggle's addresses, got {value!r}")
+
+    @property
+    def slug(self) -> str:
+        """As Kaggle makes it of the title; another one would be named anew."""
+        return re.sub("[^a-z0-9]+", "-", self.title.lower()).strip("-")
+
+    @property
+    def ref(self) -> str:
+        return f"{self.owner}/{self.slug}"
+
+    def metadata(self) -> dict:
+        """kernel-metadata.json, every field written: the client's own defaults turn the internet on."""
+        return {
+            "id": self.ref,
+            "title": self.title,
+            "code_file": NOTEBOOK,
+            "language": "python",
+            "kernel_type": "notebook",
+            "is_private": True,
+            "enable_gpu": self.gpu,
+            "enable_tpu": False,
+            "enable_internet": False,
+            "machine_shape": T4 if self.gpu else "",
+            "dataset_sources": list(self.datasets),
+            "competition_sources": [self.competition],
+            "kernel_sources": list(self.kernels),
+            "model_sources": [],
+            "keywords": [],
+            "docker_image_pinning_type": "latest",
+        }
+
+
+def default_title(notebook: Path, competition: str) -> str:
+    return f"{notebook.stem.replace('_', ' ')} {competition}"[: TITLE_CHARACTERS[1]].strip()
+
+
+def write_kernel(notebook: Path, kernel: Kernel, values: Mapping[str, str], folder: Path) -> Bundle:
+    """The folder that a push sends: the notebook and its metadata. Nothing is written before all checks have passed.
+
+    values are texts for names of the notebook's parameters cell; `data` is found by its files unless given. Raises
+    ValueError, SecretError naming the cell.
+    """
+    bundle = make_bundle()
+    source = normalise(nbformat.read(notebook, as_version=4))
+    _bake(source, notebook, kernel, values)
+    texts = {f"{notebook}, cell {number}": cell.source for number, cell in enumerate(source.cells, start=1)}
+    code = {name: content.decode("utf-8") for name, content in bundle.files.items()}
+    refuse_secrets({"the metadata": json.dumps(kernel.metadata()), **texts, **code})
+    source.cells.insert(0, nbformat.v4.new_code_cell(_first_cell(bundle, kernel)))
+    source.cells.append(nbformat.v4.new_code_cell(END))
+    for number, cell in enumerate(source.cells):
+        cell.id = f"cell-{number:02d}"
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    folder.mkdir(parents=True, exist_ok=True)
+    with replacing(folder / NOTEBOOK) as beside:
+        nbformat.write(source, beside)
+    with replacing(folder / METADATA) as beside:
+        beside.write_text(json.dumps(kernel.metadata(), indent=1) + "\n", encoding="utf-8")
+    return bundle
+
+
+def _first_cell(bundle: Bundle, kernel: Kernel) -> str:
+    return (
+        f"{bundle.cell}\n\n"
+        "from kit.kaggle.inputs import find_data\n"
+        "from kit.kaggle.place import say_where\n\n"
+        f"say_where(gpu={kernel.gpu})"
+    )
+
+
+def _bake(notebook, path: Path, kernel: Kernel, values: Mapping[str, str]) -> None:
+    """Write the values over those of the parameters cell."""
+    cells = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    if len(cells) != 1:
+        raise ValueError(f"{path}: must have one cell tagged parameters, got {len(cells)}")
+    found = _assigned(cells[0].source, path)
+    if unknown := [name for name in values if name not in found]:
+        raise ValueError(f"{path}: a parameter must be one of {', '.join(found)}, got {unknown[0]!r}")
+    slugs = ", ".join(repr(slug) for slug in (kernel.competition, *kernel.datasets))
+    texts = {"data": f"find_data({slugs})"} if "data" in found else {}
+    texts |= {name: _literal(name, value, ast.literal_eval(found[name])) for name, value in values.items()}
+    lines = cells[0].source.encode("utf-8").split(b"\n")  # ast counts bytes
+    for name, text in texts.items():
+        place, line = found[name], lines[found[name].lineno - 1]
+        lines[place.lineno - 1] = line[: place.col_offset] + text.encode("utf-8") + line[place.end_col_offset :]
+    cells[0].source = b"\n".join(lines).decode("utf-8")
+
+
+def _assigned(source: str, path: Path) -> dict[str, ast.expr]:
+    """The values of a cell that says `name = value`, one a line."""
+    found = {}
+    for node in ast.parse(source).body:
+        plain = isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+        if not plain or node.lineno != node.end_lineno:
+            raise ValueError(f"{path}: the parameters cell must hold lines of name = value, got {ast.unparse(node)!r}")
+        found[node.targets[0].id] = node.value
+    return found
+
+
+def _literal(name: str, text: str, default: object) -> str:
+    """The text as a Python value of the default's type, as Python writes it."""
+    if isinstance(default, str):
+        return repr(text)
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        value = text
+    if type(value) is not type(default):
+        raise ValueError(f"{name} must be {type(default).__name__}, as {default!r} is, got {text!r}")
+    return repr(value)
