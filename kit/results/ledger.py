@@ -9,7 +9,7 @@ import hashlib
 import io
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -23,7 +23,10 @@ LEDGER = Path("submissions/ledger.csv")
 NUMBERS = ("cv", "cv_low", "cv_high", "precision", "public", "private")
 PATHS = ("file", "config")
 NEEDED = ("run", "name", "sha256", "file")
-COLUMNS = ("competition", "run", "name", "mix", "backbone", *NUMBERS, "sha256", *PATHS, "time_utc")
+MADE = ("competition", "run", "name", "mix", "backbone", *NUMBERS, "sha256", *PATHS, "time_utc")
+# The kernel (owner/name/version) that made it; the Kaggle competition it went to, when, and as what; what became of it.
+SENT = ("kernel", "sent_to", "sent_utc", "ref", "status")
+COLUMNS = (*MADE, *SENT)
 LOCK_SECONDS = 60
 
 Rows = list[dict[str, str]]
@@ -47,19 +50,25 @@ def add_row(ledger: str | Path, row: dict[str, object]) -> None:
     _change(Path(ledger), change)
 
 
-def update_scores(ledger: str | Path, sha256: str, public: float | None = None, private: float | None = None) -> None:
-    """Set the scores of every row with this file's sha256; None leaves one as it is. Raises ValueError for no row."""
-    scores = {"public": _number("public", public), "private": _number("private", private)}
+def change_rows(ledger: str | Path, changed: Callable[[dict[str, str]], Mapping[str, object]]) -> int:
+    """Set in each row the fields that `changed(row)` gives for it; None empties one. How many rows got any.
+
+    Raises ValueError naming the column, FileNotFoundError.
+    """
+    count = 0
+    if not Path(ledger).exists():
+        raise FileNotFoundError(f"{ledger}: no such ledger")
 
     def change(rows: Rows) -> Rows:
-        found = [row for row in rows if row["sha256"] == sha256]
-        if not found:
-            raise ValueError(f"sha256 must be of a row in {ledger}, got {sha256!r}")
-        for row in found:
-            row |= {column: field for column, field in scores.items() if field}
+        nonlocal count
+        for row in rows:
+            if fields := changed(dict(row)):
+                row |= {column: _field(column, value) for column, value in fields.items()}
+                count += 1
         return rows
 
     _change(Path(ledger), change)
+    return count
 
 
 def read_ledger(ledger: str | Path) -> pd.DataFrame:
@@ -143,26 +152,30 @@ def _read(path: Path) -> Rows:
             lines = [(reader.line_num, row) for row in reader]
         except (UnicodeDecodeError, csv.Error) as error:
             raise ValueError(f"{path}: line {reader.line_num}: must be a UTF-8 CSV, got {error}") from None
-    if not lines or lines[0][1] != list(COLUMNS):
-        got = ",".join(lines[0][1]) if lines else "nothing"
-        raise ValueError(f"{path}: line 1: must be {','.join(COLUMNS)}, got {got}")
+    header = tuple(lines[0][1]) if lines else ()
+    if header not in (COLUMNS, MADE):  # MADE alone is a ledger of before the columns of what was sent
+        raise ValueError(f"{path}: line 1: must be {','.join(COLUMNS)}, got {','.join(header) or 'nothing'}")
     for line, row in lines[1:]:
-        if len(row) != len(COLUMNS):
-            raise ValueError(f"{path}: line {line}: must have {len(COLUMNS)} fields, got {len(row)}")
-        for column, field in zip(COLUMNS, row, strict=True):
+        if len(row) != len(header):
+            raise ValueError(f"{path}: line {line}: must have {len(header)} fields, got {len(row)}")
+        for column, field in zip(header, row, strict=True):
             if column in NUMBERS and field and not _is_finite(field):
                 raise ValueError(f"{path}: line {line}: {column} must be a number or empty, got {field!r}")
-    return [dict(zip(COLUMNS, row, strict=True)) for _, row in lines[1:]]
+    return [dict.fromkeys(COLUMNS, "") | dict(zip(header, row, strict=True)) for _, row in lines[1:]]
 
 
 def _fields(row: dict[str, object]) -> dict[str, str]:
     """A row as text. Raises ValueError naming the column."""
-    if unknown := [column for column in row if column not in COLUMNS]:
-        raise ValueError(f"row must have columns of {', '.join(COLUMNS)}, got {unknown[0]!r}")
-    fields = {column: (_number if column in NUMBERS else _text)(column, row.get(column)) for column in COLUMNS}
+    fields = {column: _field(column, value) for column, value in {**dict.fromkeys(COLUMNS), **row}.items()}
     if not re.fullmatch("[0-9a-f]{64}", fields["sha256"]):
         raise ValueError(f"sha256 must be 64 hexadecimal digits, got {fields['sha256']!r}")
     return fields
+
+
+def _field(column: str, value: object) -> str:
+    if column not in COLUMNS:
+        raise ValueError(f"row must have columns of {', '.join(COLUMNS)}, got {column!r}")
+    return _number(column, value) if column in NUMBERS else _text(column, value)
 
 
 def _number(column: str, value: float | None) -> str:

@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 
 from kit.results.ledger import (
     COLUMNS,
+    SENT,
     add_row,
+    change_rows,
     file_sha256,
     ledger_table,
     noise,
     read_ledger,
     to_markdown,
-    update_scores,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -46,7 +47,7 @@ def test_a_row_comes_back_as_it_was_given(ledger):
     assert list(table.columns) == list(COLUMNS) and len(table) == 1
     found = table.iloc[0].to_dict()
     assert np.isnan(found.pop("private")) and given_row.pop("private") is None
-    assert found == given_row
+    assert found == given_row | dict.fromkeys(SENT, "")
     assert list(ledger.parent.glob("*.part")) == []
 
 
@@ -90,19 +91,37 @@ def test_numbers_and_na_as_names_stay_text(ledger):
     assert read_ledger(ledger)["name"].tolist() == ["007", "NA", "nan"]
 
 
-def test_scores_are_set_by_the_files_sha256(ledger):
+def test_fields_are_set_in_the_rows_that_are_chosen(ledger):
     for number in range(3):
-        add_row(ledger, row(number, public=0.1))
+        add_row(ledger, row(number, public=0.1, ref="5"))
     add_row(ledger, row(1, run="again"))
-    update_scores(ledger, row(1)["sha256"], public=0.8)
-    update_scores(ledger, row(1)["sha256"], private=0.7)
+
+    def scored(found):
+        return {"public": 0.8, "status": "complete", "ref": None} if found["sha256"] == row(1)["sha256"] else {}
+
+    assert change_rows(ledger, scored) == 2
     table = read_ledger(ledger)
     assert table["public"].tolist() == [0.1, 0.8, 0.1, 0.8]
-    assert table["private"].tolist() == pytest.approx([np.nan, 0.7, np.nan, 0.7], nan_ok=True)
-    with pytest.raises(ValueError, match=r"sha256 must be of a row in .*ledger.csv, got 'beef'"):
-        update_scores(ledger, "beef", public=0.5)
-    with pytest.raises(ValueError, match="public must be a finite number or None, got 'high'"):
-        update_scores(ledger, row(1)["sha256"], public="high")
+    assert table["status"].tolist() == ["", "complete", "", "complete"] and table["ref"].tolist() == ["5", "", "5", ""]
+    assert change_rows(ledger, lambda found: {}) == 0
+    before = ledger.read_bytes()
+    for fields, message in (
+        ({"public": "high"}, "public must be a finite number or None, got 'high'"),
+        ({"run": None}, "run must not be empty"),
+        ({"pubic": 1}, "row must have columns of .*, got 'pubic'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            change_rows(ledger, lambda found, fields=fields: fields)
+    assert ledger.read_bytes() == before
+
+
+def test_a_ledger_of_before_anything_was_sent_is_read(ledger):
+    add_row(ledger, row(0, cv=0.25))
+    lines = ledger.read_text().splitlines()
+    ledger.write_text("\n".join(line.rsplit(",", 5)[0] for line in lines) + "\n")
+    assert read_ledger(ledger).iloc[0][["cv", "ref"]].tolist() == [0.25, ""]
+    add_row(ledger, row(1))
+    assert ledger.read_text().splitlines()[0] == lines[0] and len(read_ledger(ledger)) == 2
 
 
 ADD = """
@@ -198,11 +217,11 @@ def test_a_wrong_row_is_refused_and_changes_nothing(change, message, ledger):
     ("old", "new", "message"),
     [
         ("competition,", "contest,", "ledger.csv: line 1: must be competition,run,.*, got contest,run"),
-        ("base-s0.csv,", "base-s0.csv,,", r"ledger.csv: line 2: must have 15 fields, got 16"),
+        ("base-s0.csv,", "base-s0.csv,,", r"ledger.csv: line 2: must have 20 fields, got 21"),
         (",0.25,", ",a quarter,", "ledger.csv: line 2: cv must be a number or empty, got 'a quarter'"),
         (",0.25,", ",inf,", "ledger.csv: line 2: cv must be a number or empty, got 'inf'"),
         ("base-s0,", '"base-s0', "ledger.csv: line 2: must be a UTF-8 CSV"),
-        (",0.25,", ",0.25\n=======\n,", "ledger.csv: line 2: must have 15 fields, got 6"),
+        (",0.25,", ",0.25\n=======\n,", "ledger.csv: line 2: must have 20 fields, got 6"),
     ],
 )
 def test_a_ledger_that_was_broken_by_hand_is_named_and_kept(old, new, message, ledger):
@@ -218,8 +237,8 @@ def test_a_ledger_that_was_broken_by_hand_is_named_and_kept(old, new, message, l
 def test_a_ledger_that_is_not_there_is_named(ledger):
     with pytest.raises(FileNotFoundError, match=r"ledger\.csv"):
         read_ledger(ledger)
-    with pytest.raises(ValueError, match="sha256 must be of a row"):
-        update_scores(ledger, row()["sha256"], public=0.5)
+    with pytest.raises(FileNotFoundError, match=r"ledger\.csv: no such ledger"):
+        change_rows(ledger, lambda found: {})
     assert not ledger.exists()
 
 
