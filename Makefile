@@ -4,7 +4,7 @@ PRESET ?= quick
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: help demo test run needs-data lab bench clean
+.PHONY: help demo test test-kaggle run needs-data lab bench clean
 
 help:
 	@echo "make demo                          make the demo competition, run every notebook on it, print the CV/LB table"
@@ -12,6 +12,7 @@ help:
 	@echo "make run DATA=folder ONLY=04       one of them, such as the comparison of mixups, which runs only when asked for"
 	@echo "make lab                           open the notebooks in Jupyter"
 	@echo "make test                          ruff and pytest"
+	@echo "make test-kaggle                   every notebook with the versions of Kaggle's image (another 6 GB)"
 	@echo "make bench                         the kit's speed beside the source's way"
 
 $(VENV)/installed: requirements.txt
@@ -37,6 +38,17 @@ test: $(VENV)/installed
 	$(RUN) -m ruff check
 	$(RUN) -m ruff format --check
 	$(RUN) -m pytest
+
+# What the image lacks is left out; no wheel of the constraints is there for the newest Pythons.
+$(VENV)-kaggle/installed: requirements.txt requirements-kaggle.txt
+	$(PYTHON) -m venv $(VENV)-kaggle
+	grep -vE '^(audiomentations|diffsptk)' requirements.txt > $(VENV)-kaggle/requirements.txt
+	$(VENV)-kaggle/bin/python -m pip install --quiet --disable-pip-version-check \
+	  -r $(VENV)-kaggle/requirements.txt -c requirements-kaggle.txt
+	@touch $@
+
+test-kaggle: $(VENV)-kaggle/installed
+	$(VENV)-kaggle/bin/python -m pytest tests/kaggle/test_runs.py
 
 bench: $(VENV)/installed
 	$(RUN) -m kit bench

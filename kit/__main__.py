@@ -11,14 +11,16 @@ from kit.data.competition import Competition, open_competition
 from kit.data.demo import make_voices
 from kit.kaggle.commands import add_commands
 from kit.results.compare import cv_table, load_run
-from kit.results.ledger import LEDGER, ledger_table, read_ledger, to_markdown
+from kit.results.lb import lb_table
+from kit.results.ledger import LEDGER, read_ledger, to_markdown
 from kit.results.record import record
 from kit.results.submission import check_submission, score_submission
 from kit.training.config import Config
 from kit.training.crossval import crossval
 from kit.training.presets import PRESETS
 
-SHOWN = ["name", "backbone", "CV", "Δ CV", "precision", "public", "noise", "private", "CV rank", "public rank"]
+SHOWN = ["name", "mix", "backbone", "CV", "Δ CV", "precision", "public", "noise", "private", "CV rank", "public rank"]
+SHOWN += ["private rank", "note"]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -98,7 +100,7 @@ def _print_ledger(runs: str, competition: Competition) -> None:
         return
     public_rows = None if solution is None else int((solution["usage"] == "Public").sum())
     print(f"\nCV and leaderboard, {runs}\n")
-    print(to_markdown(ledger_table(rows, public_rows)[SHOWN]))
+    print(to_markdown(lb_table(rows, public_rows)[SHOWN]))
     print("\nSubmissions:")
     for file in rows["file"]:
         print(f"  {file}")

@@ -10,6 +10,7 @@ import torch
 
 from kit.data.competition import open_competition
 from kit.data.demo import make_voices
+from kit.notebooks import numbered, run_notebooks
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -46,6 +47,17 @@ def voices_folder(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def voices(voices_folder):
     return open_competition(voices_folder)
+
+
+@pytest.fixture(scope="session")
+def executed(voices_folder, tmp_path_factory) -> Path:
+    """All notebooks, run one after another as a reader would; the folder they ran in."""
+    work = tmp_path_factory.mktemp("work")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        values = {"data": str(voices_folder), "preset": "tiny", "seed": 0}
+        run_notebooks(numbered(), values, work / "out", work=work)
+    return work
 
 
 @pytest.fixture(scope="session")

@@ -36,9 +36,7 @@ class Kernel:
     def __post_init__(self):
         shortest, longest = TITLE_CHARACTERS
         if not shortest <= len(self.title) <= longest or len(self.slug) < shortest:
-            raise ValueError(
-                f"title must have {shortest} to {longest} characters, letters among them, got {self.title!r}"
-            )
+            raise ValueError(f"title must have {shortest} to {longest} letters and digits, got {self.title!r}")
         for name, value in (("owner", self.owner), ("competition", self.competition)):
             if not SLUG.fullmatch(value):
                 raise ValueError(f"{name} must be a name as in Kaggle's addresses, got {value!r}")

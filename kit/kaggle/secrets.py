@@ -39,9 +39,7 @@ def refuse_secrets(texts: Mapping[str, str], environment: Mapping[str, str] = os
     for name, text in texts.items():
         for kind, found in _finds(text, environment):
             line = text.count("\n", 0, found) + 1
-            raise SecretError(
-                f"{name}, line {line}: nothing secret or personal may be sent, got what looks like {kind}"
-            )
+            raise SecretError(f"{name}, line {line}: must hold nothing secret or personal, got what looks like {kind}")
 
 
 def _finds(text: str, environment: Mapping[str, str]):

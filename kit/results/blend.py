@@ -1,12 +1,21 @@
-"""Several models' probabilities as one: tables of test.parquet or oof.parquet, mixed row by row."""
+"""Several models' probabilities as one: tables of test.parquet or oof.parquet, mixed row by row.
 
-from collections.abc import Callable
+Means need no fitting. Fitted weights do, and are judged on rows that they were not fitted on: the weights for a fold
+come from the other folds.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from kit.results.compare import class_columns, reordered
+from kit.results.bootstrap import interval
+from kit.results.compare import Run, class_columns, difference, reordered
+
+LEAST = 1e-15  # a probability of 0 would veto all other models in a geometric mean
+STEPS = 300  # of the fit of weights, which is then within 1e-4 of its end
 
 
 def average(frames: list[pd.DataFrame]) -> pd.DataFrame:
@@ -14,7 +23,7 @@ def average(frames: list[pd.DataFrame]) -> pd.DataFrame:
 
     Other columns (fold, label, group) are the first one's. Raises ValueError naming the table and what differs.
     """
-    return _mixed(frames, lambda probability: probability)
+    return _mixed(frames, lambda probability: probability.mean(0))
 
 
 def rank_mean(frames: list[pd.DataFrame]) -> pd.DataFrame:
@@ -22,15 +31,104 @@ def rank_mean(frames: list[pd.DataFrame]) -> pd.DataFrame:
 
     Models of different temperature then weigh alike; accuracy and LWLRAP look only at the order within a row.
     """
-    return _mixed(frames, lambda probability: rankdata(probability, axis=1) / probability.shape[1])
+    return _mixed(frames, lambda probability: (rankdata(probability, axis=2) / probability.shape[2]).mean(0))
 
 
-def _mixed(frames: list[pd.DataFrame], scaled: Callable[[np.ndarray], np.ndarray]) -> pd.DataFrame:
+def geometric_mean(frames: list[pd.DataFrame]) -> pd.DataFrame:
+    """As `average`, of the logarithms: a class that one model rules out is out. Rows that summed to 1 do so again."""
+
+    def mix(probability: np.ndarray) -> np.ndarray:
+        mixed = np.exp(np.log(probability.clip(LEAST)).mean(0))
+        one_label = np.allclose(probability.sum(2), 1, atol=1e-3)
+        return mixed / mixed.sum(1, keepdims=True) if one_label else mixed
+
+    return _mixed(frames, mix)
+
+
+def weighted(frames: list[pd.DataFrame], weights: np.ndarray) -> pd.DataFrame:
+    """As `average`, with a weight (M,) a table."""
+    weights = np.asarray(weights, dtype=float)
+    if weights.shape != (len(frames),) or weights.min() < 0 or abs(weights.sum() - 1) > 1e-6:
+        raise ValueError(f"weights must be {len(frames)} shares that sum to 1, got {weights.tolist()}")
+    return _mixed(frames, lambda probability: np.tensordot(weights, probability, 1))
+
+
+def fit_weights(target: np.ndarray, probability: np.ndarray) -> np.ndarray:
+    """The shares (M,) of M models whose weighted mean has the least log loss; probability (M, N, C).
+
+    target (N,) or (N, C) as in kit.training.metrics. The shares of a mixture of known parts, by expectation and
+    maximisation (Dempster, Laird and Rubin 1977, section 4.3): each step lowers the loss, and there is one minimum.
+    """
+    target = np.asarray(target)
+    if target.ndim == 1:
+        said = probability[:, np.arange(len(target)), target]  # (M, N) probability of what was so
+    else:
+        said = np.where(target == 1, probability, 1 - probability).reshape(len(probability), -1)
+    said = said.clip(LEAST)
+    weights = np.full(len(probability), 1 / len(probability))
+    for _ in range(STEPS):
+        weights = weights * (said / (weights @ said)).mean(1)
+    return weights / weights.sum()
+
+
+def fitted_weights(runs: Sequence[Run]) -> np.ndarray:
+    """fit_weights of the runs' out-of-fold predictions: what to mix their test predictions with."""
+    return fit_weights(runs[0].target, np.stack([run.probability for run in _alike(runs)]))
+
+
+def nested(runs: Sequence[Run]) -> pd.DataFrame:
+    """The out-of-fold table of fitted weights: each fold mixed by weights fitted on the others."""
+    runs = _alike(runs)
+    fold, target = runs[0].oof["fold"].to_numpy(), runs[0].target
+    if any((run.oof["fold"] != runs[0].oof["fold"]).any() for run in runs):
+        raise ValueError("runs must have the same folds for weights to be fitted, got others")
+    if len(np.unique(fold)) < 2:
+        raise ValueError("runs must have at least 2 folds for weights to be fitted, got 1")
+    probability, classes = np.stack([run.probability for run in runs]), runs[0].classes
+    mixed = runs[0].oof.copy()
+    for held_out in np.unique(fold):
+        rows = fold == held_out
+        weights = fit_weights(target[~rows], probability[:, ~rows])
+        mixed.loc[rows, classes] = np.tensordot(weights, probability[:, rows], 1).astype(mixed[classes[0]].dtype)
+    return mixed
+
+
+MEANS = {"mean": average, "rank mean": rank_mean, "geometric mean": geometric_mean}
+
+
+def blend_runs(runs: Sequence[Run]) -> dict[str, Run]:
+    """Each way to blend as a run of its own, its out-of-fold predictions honest."""
+    tables = {name: mean([run.oof for run in runs]) for name, mean in MEANS.items()} | {"fitted weights": nested(runs)}
+    return {
+        name: replace(runs[0], name=name, config={"name": name, "backbone": f"{name} of {len(runs)}"}, oof=table)
+        for name, table in tables.items()
+    }
+
+
+def blend_table(runs: Sequence[Run], blends: dict[str, Run]) -> pd.DataFrame:
+    """A row a blend: CV with its interval, and its gain over the first of `runs`, the best single one, with its own."""
+    rows = []
+    for name, run in {runs[0].config["name"]: runs[0], **blends}.items():
+        gain = difference(run, runs[0]) if name in blends else None
+        score = interval(run.target, run.probability, run.metrics["metric"], run.clusters)
+        rows.append(
+            {"name": name, "CV": str(score), "Δ CV": gain and str(gain), "told": bool(gain and gain.excludes_zero)}
+        )
+    return pd.DataFrame(rows)
+
+
+def _alike(runs: Sequence[Run]) -> list[Run]:
+    """The runs with rows and classes in the first one's order."""
+    first = runs[0]
+    return [replace(run, oof=reordered(run.oof, first.oof, f"runs {first.name} and {run.name}")) for run in runs]
+
+
+def _mixed(frames: list[pd.DataFrame], mix: Callable[[np.ndarray], np.ndarray]) -> pd.DataFrame:
+    """mix takes (M, N, C) of M tables to (N, C)."""
     if not frames:
         raise ValueError("frames must hold at least one table, got none")
     first, classes = frames[0], class_columns(frames[0])
     tables = [reordered(table, first, f"frames 0 and {number}") for number, table in enumerate(frames)]
-    probability = np.mean([scaled(table[classes].to_numpy(dtype=float)) for table in tables], axis=0)
     mixed = tables[0].copy()
-    mixed[classes] = probability
+    mixed[classes] = mix(np.stack([table[classes].to_numpy(dtype=float) for table in tables]))
     return mixed

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from kit.results.bootstrap import N_RESAMPLES, Metric, holm, interval, metric_function, paired
+from kit.results.bootstrap import N_RESAMPLES, Difference, Metric, holm, interval, metric_function, paired
 
 KEYS = ("id", "fold", "label", "group")  # the columns of oof.parquet that are no class
 NEEDED = ("seed", "metric", "folds", "minutes", "parameters", "cluster")  # of metrics.json
@@ -78,7 +78,7 @@ def cv_table(runs: Iterable[Run]) -> pd.DataFrame:
     mean and sd are over every fold of every seed (one alone has no sd); minutes are those of all folds of one seed.
     """
     rows = []
-    for name, group in _experiments(_aligned(runs)).items():
+    for name, group in experiments(_aligned(runs)).items():
         first, folds = group[0], [score for run in group for score in run.metrics["folds"].values()]
         out_of_fold = interval(first.target, _seeds(group), first.metrics["metric"], first.clusters)
         rows.append(
@@ -111,7 +111,7 @@ def compare_runs(
     the number of comparisons, and differs says whether it is below 0.05. spread is the sd of delta over folds and
     seeds. metric is the baseline's own by default.
     """
-    groups = _experiments(_aligned(runs))
+    groups = experiments(_aligned(runs))
     if baseline not in groups:
         raise ValueError(f"baseline must be one of {', '.join(groups)}, got {baseline!r}")
     first, base = groups[baseline][0], _seeds(groups[baseline])
@@ -133,6 +133,16 @@ def compare_runs(
     return table.assign(excludes_zero=table["excludes_zero"].eq(True), differs=table["p_holm"] < 0.05)
 
 
+def difference(run: Run, base: Run, metric: Metric | None = None) -> Difference:
+    """One run's score less another's, on the same out-of-fold rows; metric is the base's own by default.
+
+    Raises ValueError where rows, classes or labels differ.
+    """
+    run = replace(run, oof=reordered(run.oof, base.oof, f"runs {base.name} and {run.name}"))
+    _check_same("label", run, base)
+    return paired(base.target, run.probability, base.probability, metric or base.metrics["metric"], base.clusters)
+
+
 def class_columns(table: pd.DataFrame) -> list[str]:
     """The classes of an oof or test table of probabilities."""
     return [column for column in table.columns if column not in KEYS]
@@ -150,7 +160,7 @@ def reordered(table: pd.DataFrame, first: pd.DataFrame, names: str) -> pd.DataFr
     return table.set_index("id", drop=False).loc[first["id"], kept + classes].reset_index(drop=True)
 
 
-def _experiments(runs: list[Run]) -> dict[str, list[Run]]:
+def experiments(runs: list[Run]) -> dict[str, list[Run]]:
     """Runs by config["name"]. Raises ValueError where those of a name share a seed, or differ in more than it."""
     groups: dict[str, list[Run]] = {}
     for run in runs:

@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from kit.data.store import Store
+from kit.results.lb import FELL, cv_rose_lb_fell
+from kit.results.ledger import noise
 
 # A notebook's backend turns itself on at its first figure; inside rc_context that would be undone at once, and no
 # later figure shown.
@@ -115,15 +117,30 @@ def intervals(table: pd.DataFrame, value: str, title: str, xlabel: str, zero: bo
     return figure
 
 
-def cv_against_lb(ledger: pd.DataFrame, title: str) -> Figure:
-    """Each submission's CV (with its interval) against its public score; the dashed line is where both are equal."""
+def cv_against_lb(ledger: pd.DataFrame, title: str, public_rows: int | None = None) -> Figure:
+    """Each submission's CV (with its interval) against its public score; the dashed line is where both are equal.
+
+    With public_rows a band shows what so many rows leave to chance, about the mean offset of public score from CV.
+    Runs whose CV is above the first row's, and public score below, are red.
+    """
     ledger = ledger.dropna(subset=["cv", "public"])
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(5.2, 4.6))
+        figure, axes = plt.subplots(figsize=(5.6, 4.6))
         reach = [ledger["cv"] - ledger["cv_low"], ledger["cv_high"] - ledger["cv"]]
         axes.errorbar(ledger["cv"], ledger["public"], xerr=reach, fmt="o", lw=1.2, alpha=0.8)
         ends = [min(ledger["cv"].min(), ledger["public"].min()), max(ledger["cv"].max(), ledger["public"].max())]
         axes.plot(ends, ends, "--", color="0.6", lw=1)
+        fell = cv_rose_lb_fell(ledger)
+        if fell.any():
+            axes.plot(ledger["cv"][fell], ledger["public"][fell], "o", color="#b0413e", label=FELL, zorder=3)
+        if public_rows is not None:
+            cv = np.linspace(*ends, 50)
+            middle = (cv + (ledger["public"] - ledger["cv"]).mean()).clip(0, 1)
+            band = [1.96 * noise(score, public_rows) for score in middle]
+            label = f"95 % of chance, {public_rows} public rows"
+            axes.fill_between(cv, middle - band, middle + band, color="0.85", lw=0, zorder=0, label=label)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(loc="lower right", fontsize=8)
         for row in ledger.itertuples():
             axes.annotate(row.name, (row.cv, row.public), xytext=(5, 5), textcoords="offset points", fontsize=8)
         axes.set(title=title, xlabel="CV score (95 % interval)", ylabel="public score")

@@ -119,14 +119,18 @@ def to_markdown(table: pd.DataFrame) -> str:
     """A Markdown table: numbers with four decimals, Δ with its sign, nothing where nothing is known."""
 
     def cell(value: object, title: str) -> str:
-        if pd.isna(value):
-            return ""
-        text = f"{value:{'+' if title.startswith('Δ') else ''}.4f}" if isinstance(value, float) else str(value)
-        return " ".join(text.replace("|", "\\|").split())
+        return " ".join(shown(value, title).replace("|", "\\|").split())
 
     lines = [list(table.columns), ["---"] * len(table.columns)]
     lines += [map(cell, row, table.columns) for row in table.itertuples(index=False)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def shown(value: object, title: str) -> str:
+    """A table's value as text."""
+    if pd.isna(value):
+        return ""
+    return f"{value:{'+' if title.startswith('Δ') else ''}.4f}" if isinstance(value, float) else str(value)
 
 
 def file_sha256(path: str | Path) -> str:

@@ -24,16 +24,6 @@ def code_cells(path):
     return [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
 
 
-@pytest.fixture(scope="session")
-def executed(voices_folder, tmp_path_factory):
-    """All notebooks, run one after another as a reader would; the folder they ran in."""
-    work = tmp_path_factory.mktemp("work")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OMP_NUM_THREADS", "1")
-        run_notebooks(ALL, {"data": str(voices_folder), "preset": "tiny", "seed": 0}, work / "out", work=work)
-    return work
-
-
 def test_notebooks_run_and_leave_submissions_that_are_accepted(executed, voices):
     ledger = read_ledger(executed / "submissions/ledger.csv")
     assert {"simple", "medium", "strong", "boss", "timm", "blend"} <= set(ledger["name"])

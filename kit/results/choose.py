@@ -1,0 +1,52 @@
+"""The two that are sent in the end: one by CV, one by the leaderboard, and why."""
+
+import math
+
+import pandas as pd
+
+from kit.results.bootstrap import Interval
+from kit.results.ledger import noise
+
+
+def choose_two(rows: pd.DataFrame, public_rows: int | None = None) -> pd.DataFrame:
+    """Of read_ledger's rows the best CV, and the best public score of another file; next by CV where none is scored.
+
+    Columns by, name, cv, public, private, file, why. Raises ValueError where no row has a CV.
+    """
+    rows = rows.dropna(subset=["cv"]).drop_duplicates("sha256")
+    if rows.empty:
+        raise ValueError("rows must hold a submission with a CV, got none")
+    rows = rows.sort_values("cv", ascending=False)
+    first, rest = rows.iloc[0], rows.iloc[1:]
+    picks = [{"by": "CV", **_facts(first), "why": _why_first(first, rest)}]
+    scored = rest.dropna(subset=["public"]).sort_values("public", ascending=False)
+    if len(scored):
+        second = scored.iloc[0]
+        picks.append({"by": "public score", **_facts(second), "why": _why_second(second, first, public_rows)})
+    elif len(rest):
+        second = rest.iloc[0]
+        picks.append({"by": "CV", **_facts(second), "why": "the next by CV; no other has a public score"})
+    return pd.DataFrame(picks)
+
+
+def _facts(row: pd.Series) -> dict:
+    return row[["name", "cv", "public", "private", "file"]].to_dict()
+
+
+def _why_first(first: pd.Series, rest: pd.DataFrame) -> str:
+    text = f"the best CV, {Interval(first['cv'], first['cv_low'], first['cv_high'])}"
+    near = rest["name"][rest["cv"] >= first["cv_low"]]
+    return text + (f"; its interval holds {', '.join(near)} too" if len(near) else "; no other lies in its interval")
+
+
+def _why_second(second: pd.Series, first: pd.Series, public_rows: int | None) -> str:
+    text = f"the best public score of the rest, {second['public']:.3f}"
+    if math.isnan(first["public"]):
+        return text + "; the first has none yet"
+    ahead = second["public"] - first["public"]
+    text += f", {ahead:+.3f} from the first's"
+    if public_rows is None:
+        return text
+    reach = 1.96 * math.hypot(noise(second["public"], public_rows), noise(first["public"], public_rows))
+    told = "within" if abs(ahead) <= reach else "beyond"
+    return text + f": {told} the {reach:.3f} that {public_rows} rows can differ by chance"

@@ -1,0 +1,121 @@
+"""Every notebook as Kaggle runs it: the pushed text in an empty folder, no repository, no network, data to read only.
+
+`make test-kaggle` runs this file with the versions of Kaggle's image.
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from kit.kaggle.kernel import NOTEBOOK, Kernel, write_kernel
+from kit.notebooks import numbered
+from kit.results.ledger import file_sha256, read_ledger
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+SLUG = "voices-challenge"
+
+
+def fingerprint(folder):
+    """Of every file its path, time and content."""
+    return {
+        path.relative_to(folder).as_posix(): (path.stat().st_mtime_ns, hashlib.sha256(path.read_bytes()).hexdigest())
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def kaggle_input(voices_folder, tmp_path_factory):
+    """What Kaggle mounts at /kaggle/input, which can't be written to."""
+    root = tmp_path_factory.mktemp("input")
+    (root / "competitions").mkdir()
+    mount = root / "competitions" / SLUG
+    subprocess.run(["cp", "-r", str(voices_folder), str(mount)], check=True)
+    for path in [mount, *mount.rglob("*")]:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    yield root
+    for path in [mount, *mount.rglob("*")]:
+        path.chmod(0o755)
+
+
+@pytest.fixture(scope="module")
+def run_as_kaggle(kaggle_input, tmp_path_factory):
+    """Run pushed notebooks one after another in one fresh folder; the folder."""
+
+    def run(notebooks):
+        work = tmp_path_factory.mktemp("working")
+        env = {"PATH": os.environ["PATH"], "HOME": str(work / "home"), "PYTHONPATH": str(HERE / "offline")}
+        env |= {"KIT_INPUT": str(kaggle_input), "KAGGLE_KERNEL_RUN_TYPE": "Batch", "OMP_NUM_THREADS": "1"}
+        for name, notebook in notebooks.items():
+            nbformat.write(notebook, work / name)
+        before = fingerprint(kaggle_input)
+        command = [sys.executable, str(HERE / "kernels.py"), *notebooks]
+        found = subprocess.run(command, cwd=work, env=env, capture_output=True, text=True)
+        assert found.returncode == 0, found.stderr[-4000:]
+        assert fingerprint(kaggle_input) == before
+        return work
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def pushed(run_as_kaggle, tmp_path_factory):
+    """All notebooks of the kit, pushed and run."""
+    folder, notebooks = tmp_path_factory.mktemp("pushed"), {}
+    for path in numbered():
+        kernel = Kernel("ann", f"kit {path.stem}", SLUG)
+        write_kernel(path, kernel, {"preset": "tiny"}, folder / path.stem)
+        notebooks[path.name] = nbformat.read(folder / path.stem / NOTEBOOK, as_version=4)
+    return run_as_kaggle(notebooks)
+
+
+def printed(path):
+    cells = nbformat.read(path, as_version=4).cells
+    return "".join(output.get("text", "") for cell in cells for output in cell.get("outputs", []))
+
+
+@pytest.mark.parametrize("path", numbered(), ids=lambda path: path.stem)
+def test_a_pushed_notebook_runs_from_its_bundle(pushed, path):
+    out = printed(pushed / path.name)
+    assert "kit: the bundle's, sha256 " in out and "runs Kaggle (Batch) on " in out
+    assert str(ROOT) not in (pushed / path.name).read_text()
+
+
+def test_what_it_leaves_is_what_a_run_at_home_leaves(pushed, executed):
+    """Byte for byte, in the same versions: every CSV that both made."""
+    at_home = read_ledger(executed / "submissions/ledger.csv").set_index("name")["file"]
+    there = read_ledger(pushed / "submissions/ledger.csv").set_index("name")["file"]
+    assert list(there.index) == list(at_home.index)
+    for name in at_home.index:
+        assert (pushed / there[name]).read_bytes() == (executed / at_home[name]).read_bytes(), name
+    best = read_ledger(pushed / "submissions/ledger.csv").sort_values("cv").iloc[-1]["file"]
+    assert (pushed / "submission.csv").read_bytes() == (pushed / best).read_bytes()
+
+
+def test_from_the_stub_to_the_same_submission(run_as_kaggle, account, stub, kit, executed):
+    """Push notebook 02, take the text that arrived, run it there, and fetch and submit what it made."""
+    path = numbered(["02"])[0]
+    code, _, error = kit("push", path, "--competition", SLUG, "-p", "preset=tiny")
+    assert code == 0, error
+    (ref,) = stub.kernels
+    work = run_as_kaggle({"kernel.ipynb": nbformat.from_dict(json.loads(stub.kernels[ref]["text"]))})
+    at_home = read_ledger(executed / "submissions/ledger.csv").set_index("name").loc["simple", "file"]
+    assert (work / "submission.csv").read_bytes() == (executed / at_home).read_bytes()
+    stub.outputs = {
+        file.relative_to(work).as_posix(): file.read_bytes()
+        for file in work.rglob("*")
+        if file.suffix in (".csv", ".json") and "cache" not in file.parts
+    }
+    assert kit("status", ref)[1] == f"{ref}: complete\n"
+    assert kit("output", ref)[0] == 0
+    assert kit("submit", "--kernel", f"{ref}/1", "--competition", SLUG)[0] == 0
+    row = read_ledger("submissions/ledger.csv").iloc[-1]
+    assert row["sha256"] == file_sha256(executed / at_home) and row["kernel"] == f"{ref}/1"
+    assert (row["public"], row["status"]) == (0.71234, "complete") and row["cv"] > 0
