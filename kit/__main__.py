@@ -20,7 +20,7 @@ from kit.training.crossval import crossval
 from kit.training.presets import PRESETS
 
 SHOWN = ["name", "mix", "backbone", "CV", "Δ CV", "precision", "public", "noise", "private", "CV rank", "public rank"]
-SHOWN += ["private rank", "note"]
+SHOWN += ["private rank"]
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -70,7 +70,7 @@ def test_help_tells_a_stranger(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
     out = capsys.readouterr().out
-    for command in ("demo", "run", "train", "check", "score", "bench"):
+    for command in ("demo", "run", "train", "check", "score", "bench", "push", "status", "output", "submit", "scores"):
         assert re.search(rf"^ +{command} +\S", out, re.M)
 
 

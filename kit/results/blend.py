@@ -112,7 +112,12 @@ def blend_table(runs: Sequence[Run], blends: dict[str, Run]) -> pd.DataFrame:
         gain = difference(run, runs[0]) if name in blends else None
         score = interval(run.target, run.probability, run.metrics["metric"], run.clusters)
         rows.append(
-            {"name": name, "CV": str(score), "Δ CV": gain and str(gain), "told": bool(gain and gain.excludes_zero)}
+            {
+                "name": name,
+                "CV": str(score),
+                "Δ CV": "" if gain is None else str(gain),
+                "told": bool(gain and gain.excludes_zero),
+            }
         )
     return pd.DataFrame(rows)
 

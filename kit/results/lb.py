@@ -12,6 +12,8 @@ from kit.results.compare import Run, difference, load_run
 from kit.results.ledger import ledger_table, shown
 
 FELL = "CV rose, LB fell"
+COLUMNS = ["name", "mix", "backbone", "CV", "Δ CV", "precision", "public", "noise", "Δ public", "private", "Δ private"]
+COLUMNS += ["CV rank", "public rank", "private rank", "note"]
 
 
 def lb_table(
@@ -29,7 +31,7 @@ def lb_table(
     rows = rows.reset_index(drop=True)
     table = ledger_table(rows, public_rows, baseline)
     if rows.empty:
-        return table.assign(note="")
+        return table.assign(note="")[COLUMNS]
     first = base_row(rows, baseline)
     loaded = {run: _predictions(run, Path(runs), known or {}) for run in rows["run"]}
     base = loaded[rows["run"].iloc[first]]
@@ -38,7 +40,7 @@ def lb_table(
         paired = loaded[run] is not None and base is not None and run != rows["run"].iloc[first]
         deltas.append(str(difference(loaded[run], base)) if paired else shown(delta, "Δ CV"))
     table["Δ CV"] = deltas
-    return table.assign(note=np.where(cv_rose_lb_fell(rows, baseline), FELL, ""))
+    return table.assign(note=np.where(cv_rose_lb_fell(rows, baseline), FELL, ""))[COLUMNS]
 
 
 def cv_rose_lb_fell(rows: pd.DataFrame, baseline: str | None = None) -> np.ndarray:

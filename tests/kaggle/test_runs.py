@@ -46,34 +46,29 @@ def kaggle_input(voices_folder, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run_as_kaggle(kaggle_input, tmp_path_factory):
-    """Run pushed notebooks one after another in one fresh folder; the folder."""
-
-    def run(notebooks):
-        work = tmp_path_factory.mktemp("working")
-        env = {"PATH": os.environ["PATH"], "HOME": str(work / "home"), "PYTHONPATH": str(HERE / "offline")}
-        env |= {"KIT_INPUT": str(kaggle_input), "KAGGLE_KERNEL_RUN_TYPE": "Batch", "OMP_NUM_THREADS": "1"}
-        for name, notebook in notebooks.items():
-            nbformat.write(notebook, work / name)
-        before = fingerprint(kaggle_input)
-        command = [sys.executable, str(HERE / "kernels.py"), *notebooks]
-        found = subprocess.run(command, cwd=work, env=env, capture_output=True, text=True)
-        assert found.returncode == 0, found.stderr[-4000:]
-        assert fingerprint(kaggle_input) == before
-        return work
-
-    return run
+def texts(tmp_path_factory):
+    """All notebooks of the kit as they are pushed."""
+    folder, found = tmp_path_factory.mktemp("pushed"), {}
+    for path in numbered():
+        write_kernel(path, Kernel("ann", f"kit {path.stem}", SLUG), {"preset": "tiny"}, folder / path.stem)
+        found[path.name] = nbformat.read(folder / path.stem / NOTEBOOK, as_version=4)
+    return found
 
 
 @pytest.fixture(scope="module")
-def pushed(run_as_kaggle, tmp_path_factory):
-    """All notebooks of the kit, pushed and run."""
-    folder, notebooks = tmp_path_factory.mktemp("pushed"), {}
-    for path in numbered():
-        kernel = Kernel("ann", f"kit {path.stem}", SLUG)
-        write_kernel(path, kernel, {"preset": "tiny"}, folder / path.stem)
-        notebooks[path.name] = nbformat.read(folder / path.stem / NOTEBOOK, as_version=4)
-    return run_as_kaggle(notebooks)
+def pushed(texts, kaggle_input, tmp_path_factory):
+    """Run them one after another in one fresh folder; the folder."""
+    work = tmp_path_factory.mktemp("working")
+    env = {"PATH": os.environ["PATH"], "HOME": str(work / "home"), "PYTHONPATH": str(HERE / "offline")}
+    env |= {"KIT_INPUT": str(kaggle_input), "KAGGLE_KERNEL_RUN_TYPE": "Batch", "OMP_NUM_THREADS": "1"}
+    for name, notebook in texts.items():
+        nbformat.write(notebook, work / name)
+    before = fingerprint(kaggle_input)
+    command = [sys.executable, str(HERE / "kernels.py"), *texts]
+    found = subprocess.run(command, cwd=work, env=env, capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr[-4000:]
+    assert fingerprint(kaggle_input) == before, "a kernel can only read its input"
+    return work
 
 
 def printed(path):
@@ -99,23 +94,22 @@ def test_what_it_leaves_is_what_a_run_at_home_leaves(pushed, executed):
     assert (pushed / "submission.csv").read_bytes() == (pushed / best).read_bytes()
 
 
-def test_from_the_stub_to_the_same_submission(run_as_kaggle, account, stub, kit, executed):
-    """Push notebook 02, take the text that arrived, run it there, and fetch and submit what it made."""
+def test_from_the_stub_to_the_same_submission(texts, pushed, account, stub, kit, executed):
+    """Push notebook 02; the text that arrived is the one that was run; fetch and submit what it made."""
     path = numbered(["02"])[0]
     code, _, error = kit("push", path, "--competition", SLUG, "-p", "preset=tiny")
     assert code == 0, error
     (ref,) = stub.kernels
-    work = run_as_kaggle({"kernel.ipynb": nbformat.from_dict(json.loads(stub.kernels[ref]["text"]))})
+    assert json.loads(stub.kernels[ref]["text"]) == json.loads(nbformat.writes(texts[path.name], split_lines=False))
     at_home = read_ledger(executed / "submissions/ledger.csv").set_index("name").loc["simple", "file"]
-    assert (work / "submission.csv").read_bytes() == (executed / at_home).read_bytes()
-    stub.outputs = {
-        file.relative_to(work).as_posix(): file.read_bytes()
-        for file in work.rglob("*")
-        if file.suffix in (".csv", ".json") and "cache" not in file.parts
-    }
+    files = [path for path in pushed.rglob("*") if path.is_file() and path.suffix in (".csv", ".json")]
+    stub.outputs = {file.relative_to(pushed).as_posix(): file.read_bytes() for file in files}
     assert kit("status", ref)[1] == f"{ref}: complete\n"
     assert kit("output", ref)[0] == 0
+    rows = read_ledger("submissions/ledger.csv").set_index("name")
+    assert rows.loc["simple", "sha256"] == file_sha256(executed / at_home)
+    assert rows.loc["simple", "kernel"] == f"{ref}/1"
     assert kit("submit", "--kernel", f"{ref}/1", "--competition", SLUG)[0] == 0
-    row = read_ledger("submissions/ledger.csv").iloc[-1]
-    assert row["sha256"] == file_sha256(executed / at_home) and row["kernel"] == f"{ref}/1"
-    assert (row["public"], row["status"]) == (0.71234, "complete") and row["cv"] > 0
+    rows = read_ledger("submissions/ledger.csv").sort_values("cv", ascending=False)
+    assert (rows["public"].iloc[0], rows["status"].iloc[0], rows["ref"].iloc[0]) == (0.71234, "complete", "5000")
+    assert rows["sha256"].iloc[0] == file_sha256(pushed / "submission.csv")

@@ -15,8 +15,8 @@ from kit.results.ledger import read_ledger
 
 ALL = numbered()
 KNOWN = {
-    "IPython", "audiomentations", "joblib", "kit", "matplotlib", "numpy", "os", "pandas", "pathlib", "scipy", "sklearn",
-    "soundfile", "sys", "timm", "torch", "torchaudio", "dataclasses",
+    "IPython", "audiomentations", "importlib", "joblib", "kit", "matplotlib", "numpy", "os", "pandas", "pathlib",
+    "scipy", "sklearn", "soundfile", "sys", "timm", "torch", "torchaudio", "dataclasses",
 }  # fmt: skip
 
 

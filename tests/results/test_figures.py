@@ -55,3 +55,16 @@ def test_an_interval_is_drawn_from_low_to_high():
 def test_scatter_has_cv_across_and_public_up():
     axes = figures.cv_against_lb(ledger(), "t").axes[0]
     assert axes.lines[0].get_xdata().tolist() == [0.5, 0.7] and axes.lines[0].get_ydata().tolist() == [0.45, 0.72]
+
+
+def test_scatter_marks_what_fell_and_shows_the_chance_of_the_public_rows():
+    rows = ledger().assign(public=[0.45, 0.40])
+    axes = figures.cv_against_lb(rows, "t", public_rows=100).axes[0]
+    texts = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert texts == ["CV rose, LB fell", "95 % of chance, 100 public rows"]
+    band = axes.collections[-1].get_paths()[0].vertices
+    middle = 0.4 - 0.175  # the mean of public less CV is -0.175, and 0.4 where the band begins
+    half = 1.96 * np.sqrt(middle * (1 - middle) / 100)
+    at_first = band[np.isclose(band[:, 0], 0.4), 1]
+    assert (at_first.min(), at_first.max()) == (pytest.approx(middle - half), pytest.approx(middle + half))
+    assert figures.cv_against_lb(ledger(), "t").axes[0].get_legend() is None

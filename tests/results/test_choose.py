@@ -1,0 +1,46 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from kit.results.choose import choose_two
+
+
+@pytest.fixture
+def rows():
+    table = {"name": ["low", "best", "lucky"], "cv": [0.6, 0.8, 0.78], "cv_low": [0.5, 0.75, 0.7]}
+    table |= {"cv_high": [0.7, 0.85, 0.8], "public": [0.6, 0.7, 0.75], "private": np.nan, "file": ["l", "b", "k"]}
+    return pd.DataFrame(table).assign(sha256=["0", "1", "2"])
+
+
+def test_one_by_cv_and_one_by_the_leaderboard_and_why(rows):
+    found = choose_two(rows, public_rows=200)
+    assert found["name"].tolist() == ["best", "lucky"] and found["by"].tolist() == ["CV", "public score"]
+    assert found["why"].iloc[0] == "the best CV, 0.800 [0.750, 0.850]; its interval holds lucky too"
+    # 1.96 · sqrt(0.75 · 0.25 / 200 + 0.7 · 0.3 / 200) = 0.0874
+    assert found["why"].iloc[1] == (
+        "the best public score of the rest, 0.750, +0.050 from the first's: within the 0.087 that 200 rows can "
+        "differ by chance"
+    )
+    assert "beyond the 0.012" in choose_two(rows, public_rows=10_000)["why"].iloc[1]
+    assert choose_two(rows)["why"].iloc[1].endswith("+0.050 from the first's")
+
+
+def test_the_best_of_both_is_picked_once(rows):
+    found = choose_two(rows.assign(public=[0.6, 0.9, 0.75]))
+    assert found["name"].tolist() == ["best", "lucky"]
+    assert "-0.150 from the first's" in found["why"].iloc[1]
+
+
+def test_the_same_file_twice_is_no_second_pick(rows):
+    found = choose_two(rows.assign(sha256=["0", "1", "1"]))
+    assert found["name"].tolist() == ["best", "low"]
+
+
+def test_without_scores_it_is_the_next_by_cv(rows):
+    found = choose_two(rows.assign(public=np.nan))
+    assert found["name"].tolist() == ["best", "lucky"]
+    assert found["why"].iloc[1] == "the next by CV; no other has a public score"
+    assert len(choose_two(rows.iloc[[1]])) == 1
+    assert "the first has none yet" in choose_two(rows.assign(public=[0.6, np.nan, 0.7]))["why"].iloc[1]
+    with pytest.raises(ValueError, match="rows must hold a submission with a CV, got none"):
+        choose_two(rows.assign(cv=np.nan))

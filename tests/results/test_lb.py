@@ -1,0 +1,99 @@
+"""Cross-validation beside the leaderboard, by hand and by simulation."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from kit.results.bootstrap import paired
+from kit.results.compare import Run, difference
+from kit.results.lb import FELL, cv_rose_lb_fell, lb_table, spearman, to_html
+
+
+def make_run(name, skill, seed=0, n_rows=60):
+    """A run of two classes in memory, as a blend is."""
+    rng = np.random.default_rng([seed, int(10 * skill)])
+    target = np.arange(n_rows) % 2
+    p = 1 / (1 + np.exp(-(rng.normal(size=n_rows) + skill) * (2 * target - 1)))
+    oof = pd.DataFrame({"id": [f"u{row}" for row in range(n_rows)], "fold": np.arange(n_rows) % 3})
+    oof = oof.assign(label=np.where(target, "b", "a"), a=1 - p, b=p)
+    return Run(f"{name}-s{seed}", {"name": name}, {"seed": seed, "metric": "accuracy", "cluster": None}, oof)
+
+
+@pytest.fixture
+def rows():
+    table = {"run": ["d/base", "d/up", "d/fell", "d/unsent"], "name": ["base", "up", "fell", "unsent"]}
+    table |= {"mix": "none", "backbone": "conformer", "cv": [0.6, 0.8, 0.7, 0.9], "cv_low": 0.5, "cv_high": 0.95}
+    table |= {"precision": 0.5, "public": [0.55, 0.75, 0.5, np.nan], "private": np.nan}
+    return pd.DataFrame(table)
+
+
+def test_the_table_has_paired_intervals_where_predictions_are_at_hand(rows, tmp_path):
+    base, up = make_run("base", 0.2), make_run("up", 1.5)
+    found = lb_table(rows, 100, runs=tmp_path, known={"d/base": base, "d/up": up})
+    expected = paired(base.target, up.probability, base.probability, "accuracy")
+    assert found["Δ CV"].tolist() == ["+0.0000", str(expected), "+0.1000", "+0.3000"]
+    assert found["note"].tolist() == ["", "", FELL, ""]
+    assert found["public rank"].tolist()[:3] == [2, 1, 3]
+
+
+def test_another_baseline_is_a_name(rows, tmp_path):
+    found = lb_table(rows, baseline="up", runs=tmp_path)
+    assert found["Δ CV"].tolist() == ["-0.2000", "+0.0000", "-0.1000", "+0.1000"]
+    assert cv_rose_lb_fell(rows, "fell").tolist() == [False] * 4
+    assert cv_rose_lb_fell(rows.assign(public=[0.9, 0.8, 0.7, 0.6])).tolist() == [False, True, True, True]
+    assert lb_table(rows.iloc[:0])["note"].tolist() == []
+
+
+def test_a_difference_is_by_id_and_turns_with_its_sides():
+    base, up = make_run("base", 0.2), make_run("up", 1.5)
+    turned = replace(up, oof=up.oof.sample(frac=1, random_state=0)[["b", "id", "a", "label", "fold"]])
+    assert difference(turned, base) == difference(up, base)
+    assert difference(base, up).delta == -difference(up, base).delta
+    assert difference(up, base, "log_loss").delta < 0
+    with pytest.raises(ValueError, match="runs base-s0 and up-s0 must have the same label for 'u0', got two"):
+        difference(replace(up, oof=up.oof.assign(label="a", a=up.oof["a"]).assign(label="b")), base)
+
+
+def test_spearman_by_hand():
+    found = spearman([1, 2, 3, 4, 5], [1, 2, 3, 5, 4])
+    assert found.value == pytest.approx(0.9)
+    reach = 1.959964 * np.sqrt((1 + 0.9**2 / 2) / 2)
+    assert (found.low, found.high) == (
+        pytest.approx(np.tanh(np.arctanh(0.9) - reach)),
+        pytest.approx(np.tanh(np.arctanh(0.9) + reach)),
+    )
+    assert vars(spearman([1, 2, 3], [2, 3, 1])) == {"value": -0.5, "low": -1, "high": 1}
+    with pytest.raises(ValueError, match="must have at least 3 runs, got 2"):
+        spearman([1, 2], [1, 2])
+
+
+def test_all_ranked_alike_is_no_certainty():
+    few, many = spearman(np.arange(5), np.arange(5)), spearman(np.arange(30), np.arange(30))
+    assert few.value == pytest.approx(1) == few.high and few.low < 0.3 < 0.9 < many.low < 1
+    back = spearman(np.arange(5), -np.arange(5))
+    assert (back.value, back.low, back.high) == pytest.approx((-1, -1, -few.low))
+
+
+@pytest.mark.parametrize(("n_runs", "rho"), [(8, 0.0), (8, 0.7), (20, 0.9)])
+def test_spearmans_interval_covers_in_95_percent(n_runs, rho):
+    """Of normal pairs, whose rank correlation is 6/π asin(ρ/2) (Kruskal 1958)."""
+    rng, truth = np.random.default_rng(0), 6 / np.pi * np.arcsin(rho / 2)
+    covered = 0
+    for _ in range(400):
+        x = rng.normal(size=n_runs)
+        found = spearman(x, rho * x + np.sqrt(1 - rho**2) * rng.normal(size=n_runs))
+        covered += found.low <= truth <= found.high
+    assert 0.92 <= covered / 400 <= 0.99
+
+
+def test_html_says_what_markdown_says():
+    html = to_html(pd.DataFrame({"name": ["<b>"], "Δ CV": [0.5], "public": [np.nan]}))
+    assert "&lt;b&gt;" in html and "<td>+0.5000</td>" in html and "<td></td>" in html and "nan" not in html.lower()
+
+
+def test_the_reference_is_scipys():
+    x, y = np.random.default_rng(1).normal(size=(2, 12))
+    assert spearman(x, y).value == pytest.approx(stats.spearmanr(x, y).statistic)
