@@ -100,7 +100,8 @@ def _print_ledger(runs: str, competition: Competition) -> None:
         return
     public_rows = None if solution is None else int((solution["usage"] == "Public").sum())
     print(f"\nCV and leaderboard, {runs}\n")
-    print(to_markdown(lb_table(rows, public_rows)[SHOWN]))
+    table = lb_table(rows, public_rows)
+    print(to_markdown(table[SHOWN + ["note"] * bool(table["note"].any())]))
     print("\nSubmissions:")
     for file in rows["file"]:
         print(f"  {file}")

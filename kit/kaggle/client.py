@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from kit.data.atomic import replacing
@@ -65,8 +66,10 @@ class Kaggle:
     """A signed-in account. Every method raises KaggleError with one clear line."""
 
     def __init__(self, seconds: float = SECONDS):
+        if find_spec("kaggle") is None:
+            raise KaggleError("the kaggle package must be installed: pip install kaggle")
         self.seconds = seconds
-        self._api = self._quietly(_new_api)
+        self._api = self._call(_new_api, task="signing in")
         self._call(self._api.authenticate, task="signing in")
 
     @property
@@ -189,10 +192,8 @@ class Kaggle:
 
 
 def _new_api():
-    try:
-        from kaggle.api.kaggle_api_extended import KaggleApi
-    except ImportError:
-        raise KaggleError("the kaggle package must be installed: pip install kaggle") from None
+    from kaggle.api.kaggle_api_extended import KaggleApi
+
     return KaggleApi()
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from kit.kaggle import client
 from kit.kaggle.client import Kaggle, KaggleError
 from kit.kaggle.kernel import Kernel, write_kernel
 from kit.notebooks import numbered
@@ -84,6 +85,12 @@ def test_nobody_signed_in_is_one_line_and_not_the_clients_page_of_help(nobody, c
     ):
         Kaggle()
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_machine_without_the_client_says_what_to_install(nobody, monkeypatch):
+    monkeypatch.setattr(client, "find_spec", lambda name: None)
+    with pytest.raises(KaggleError, match="^the kaggle package must be installed: pip install kaggle$"):
+        Kaggle()
 
 
 def test_a_token_is_as_good_as_a_key_and_is_never_told(account, stub, monkeypatch):

@@ -5,7 +5,8 @@ import shutil
 
 import pytest
 
-from kit.kaggle import commands
+from kit.kaggle import commands, sending
+from kit.kaggle.client import Kaggle
 from kit.notebooks import FOLDER
 from kit.results.ledger import add_row, file_sha256, read_ledger
 from kit.results.submission import write_submission
@@ -163,8 +164,6 @@ def test_an_answer_without_a_ref_is_looked_up(account, stub, kit, voices_folder,
 
 
 def test_doubt_is_told_and_the_next_try_settles_it(account, stub, kit, voices_folder, csv, monkeypatch):
-    from kit.kaggle import sending
-
     monkeypatch.setattr(sending, "SETTLE_SECONDS", 0.0)
     stub.fail["CreateSubmission"] = (500, "Internal error")
     code, _, error = kit("submit", csv, *TO, "--data", voices_folder)
@@ -173,6 +172,16 @@ def test_doubt_is_told_and_the_next_try_settles_it(account, stub, kit, voices_fo
     stub.fail.clear()
     assert kit("submit", csv, *TO, "--data", voices_folder)[0] == 0
     assert len(stub.submissions) == 1 and only_row()["status"] == "complete"
+
+
+def test_an_answer_that_comes_too_late_is_found_at_the_next_try(account, stub, kit, voices_folder, csv, monkeypatch):
+    monkeypatch.setattr(commands, "Kaggle", lambda: Kaggle(seconds=0.5))
+    monkeypatch.setattr(sending, "SETTLE_SECONDS", 2.0)
+    stub.delay["CreateSubmission"] = 1.0
+    code, _, error = kit("submit", csv, *TO, "--data", voices_folder)
+    assert code == 1 and "no answer within 0.5 s; it may have arrived" in error and only_row()["status"] == "sending"
+    code, out, _ = kit("submit", csv, *TO, "--data", voices_folder)
+    assert code == 0 and "not sent again" in out and len(stub.submissions) == 1
 
 
 def test_no_slots_left(account, stub, kit, voices_folder, csv):

@@ -17,9 +17,31 @@ from kit.kaggle.kernel import NOTEBOOK, Kernel, write_kernel
 from kit.notebooks import numbered
 from kit.results.ledger import file_sha256, read_ledger
 
-HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
+ROOT = Path(__file__).parents[2]
 SLUG = "voices-challenge"
+# A sitecustomize.py: its process and that one's children reach no other machine; a notebook's kernel needs loopback.
+OFFLINE = """
+import socket
+
+def guarded(real):
+    def call(self, *arguments):
+        address = arguments[-1]
+        if isinstance(address, tuple) and address[0] not in ("127.0.0.1", "localhost", "::1"):
+            raise OSError(f"sockets are blocked, and one asked for {address[0]}")
+        return real(self, *arguments)
+    return call
+
+for name in ("connect", "connect_ex", "sendto"):
+    setattr(socket.socket, name, guarded(getattr(socket.socket, name)))
+"""
+RUN = """
+import sys
+import papermill
+
+for path in sys.argv[1:]:
+    papermill.execute_notebook(path, path, kernel_name="python3", language="python", progress_bar=False,
+                               extra_arguments=["--IPKernelApp.log_level=CRITICAL"])
+"""
 
 
 def fingerprint(folder):
@@ -59,13 +81,14 @@ def texts(tmp_path_factory):
 def pushed(texts, kaggle_input, tmp_path_factory):
     """Run them one after another in one fresh folder; the folder."""
     work = tmp_path_factory.mktemp("working")
-    env = {"PATH": os.environ["PATH"], "HOME": str(work / "home"), "PYTHONPATH": str(HERE / "offline")}
+    guard = tmp_path_factory.mktemp("guard")
+    (guard / "sitecustomize.py").write_text(OFFLINE)
+    env = {"PATH": os.environ["PATH"], "HOME": str(guard), "PYTHONPATH": str(guard)}
     env |= {"KIT_INPUT": str(kaggle_input), "KAGGLE_KERNEL_RUN_TYPE": "Batch", "OMP_NUM_THREADS": "1"}
     for name, notebook in texts.items():
         nbformat.write(notebook, work / name)
     before = fingerprint(kaggle_input)
-    command = [sys.executable, str(HERE / "kernels.py"), *texts]
-    found = subprocess.run(command, cwd=work, env=env, capture_output=True, text=True)
+    found = subprocess.run([sys.executable, "-c", RUN, *texts], cwd=work, env=env, capture_output=True, text=True)
     assert found.returncode == 0, found.stderr[-4000:]
     assert fingerprint(kaggle_input) == before, "a kernel can only read its input"
     return work
@@ -92,6 +115,15 @@ def test_what_it_leaves_is_what_a_run_at_home_leaves(pushed, executed):
         assert (pushed / there[name]).read_bytes() == (executed / at_home[name]).read_bytes(), name
     best = read_ledger(pushed / "submissions/ledger.csv").sort_values("cv").iloc[-1]["file"]
     assert (pushed / "submission.csv").read_bytes() == (pushed / best).read_bytes()
+
+
+def test_the_guard_blocks_what_it_says(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(OFFLINE)
+    ask = "import socket; socket.create_connection(('192.0.2.1', 80), timeout=1)"
+    found = subprocess.run(
+        [sys.executable, "-c", ask], env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True
+    )
+    assert "sockets are blocked, and one asked for 192.0.2.1" in found.stderr
 
 
 def test_from_the_stub_to_the_same_submission(texts, pushed, account, stub, kit, executed):
