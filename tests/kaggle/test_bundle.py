@@ -47,6 +47,8 @@ def test_the_same_files_give_the_same_bytes(package, tmp_path):
         (again / extra).write_bytes(b"0")
     assert make_bundle(again) == first
     assert list(first.files) == ["kit/__main__.py", "kit/a.py", "kit/data/b.py"]
+    archive = zipfile.ZipFile(io.BytesIO(base64.b64decode(first.payload)))
+    assert {entry.date_time for entry in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
     (again / "a.py").write_text("a = 2\n")
     assert make_bundle(again).sha256 != first.sha256
 

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -110,6 +111,15 @@ def test_scores_find_a_row_by_its_tag_too(account, stub, kit, csv):
     assert kit("scores", *TO)[0] == 0
     row = only_row()
     assert (row["public"], row["ref"], row["sent_to"]) == (0.71234, "5000", "voices-challenge")
+
+
+def test_what_was_sent_elsewhere_keeps_its_scores(account, stub, kit, csv):
+    """The refs of two competitions have nothing to do with each other."""
+    sending.mark(Path(LEDGER), only_row(), sent_to="another", ref="5000", status="pending")
+    stub.CreateSubmission({"submissionDescription": f"[kit whoever {file_sha256(csv)[:12]}]"})
+    assert "voices-challenge: 0 of the ledger's rows" in kit("scores", *TO)[1]
+    row = only_row()
+    assert (row["public"], row["sent_to"], row["status"]) == (0.5, "another", "pending")
 
 
 def test_a_score_that_does_not_come_in_time_is_no_error(account, stub, kit, voices_folder, csv):

@@ -44,6 +44,7 @@ def test_another_baseline_is_a_name(rows, tmp_path):
     assert found["Δ CV"].tolist() == ["-0.2000", "+0.0000", "-0.1000", "+0.1000"]
     assert cv_rose_lb_fell(rows, "fell").tolist() == [False] * 4
     assert cv_rose_lb_fell(rows.assign(public=[0.9, 0.8, 0.7, 0.6])).tolist() == [False, True, True, True]
+    assert cv_rose_lb_fell(rows.assign(public=[0.6, 0.6, 0.5, 0.7])).tolist() == [False, False, True, False]
     assert lb_table(rows.iloc[:0])["note"].tolist() == []
 
 
