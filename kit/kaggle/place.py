@@ -27,7 +27,12 @@ def say_where(gpu: bool) -> None:
 
 
 def hand_in(ledger: str | Path = LEDGER, target: str | Path = "submission.csv") -> None:
-    """Copy the CSV of the ledger's best CV to the name that competitions ask for, where a run has left one."""
+    """Copy the CSV of the ledger's best CV to the name that competitions ask for, where a run has left one.
+
+    On Kaggle the packed features go: what lies in the working folder is kept as output, up to 20 GB, and downloaded.
+    """
+    if RUN_TYPE in os.environ:
+        shutil.rmtree("cache", ignore_errors=True)
     rows = read_ledger(ledger).dropna(subset=["cv"]) if Path(ledger).exists() else None
     if rows is None or rows.empty:
         print("no submission was made")

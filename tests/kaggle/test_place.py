@@ -56,8 +56,20 @@ def test_a_card_that_multiplies_wrongly_and_no_card_stop_it_too(card, monkeypatc
         say_where(gpu=True)
 
 
+def test_packed_features_are_no_output_on_kaggle(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cache/store").mkdir(parents=True)
+    monkeypatch.delenv(place.RUN_TYPE, raising=False)
+    hand_in()
+    assert (tmp_path / "cache/store").exists()
+    monkeypatch.setenv(place.RUN_TYPE, "Batch")
+    hand_in()
+    assert not (tmp_path / "cache").exists()
+
+
 def test_the_best_by_cv_is_handed_in(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(place.RUN_TYPE, raising=False)
     hand_in()
     assert capsys.readouterr().out == "no submission was made\n"
     for number, cv in enumerate([0.5, 0.75, None]):
