@@ -33,17 +33,28 @@ def find_data(*slugs: str) -> str:
         markers = " or ".join(marker for marker, _ in LAYOUTS.values())
         got = ", ".join(str(path.relative_to(root)) for path in found) or "none"
         raise ValueError(
-            f"one folder below {root} must hold {' or '.join(slugs)} ({markers}), got {got}; "
+            f"one folder below {root} must hold {' or '.join(slugs)} ({markers}, or images), got {got}; "
             "attach the data, or set KIT_DATA to its folder"
         )
     return str(found[0])
 
 
 def _marked(folder: Path, depth: int) -> list[Path]:
-    """The folders with a marker file; what lies inside such a folder belongs to it."""
-    if any((folder / marker).is_file() for marker, _ in LAYOUTS.values()):
+    """The folders that look like data; what lies inside such a folder belongs to it."""
+    if _holds_data(folder):
         return [folder]
     if depth == 0 or not folder.is_dir():
         return []
     below = sorted(entry.path for entry in os.scandir(folder) if entry.is_dir())
     return [found for path in below for found in _marked(Path(path), depth - 1)]
+
+
+def _holds_data(folder: Path) -> bool:
+    """A marker file of a layout, or what kit.data.images.find_images asks for, told without listing every file."""
+    marked = any((folder / marker).is_file() for marker, _ in LAYOUTS.values())
+    classes = folder / "train"
+    return (
+        marked
+        or len(list(folder.glob("*.parquet"))) == 1
+        or (classes.is_dir() and any(path.is_dir() for path in classes.iterdir()))
+    )

@@ -11,8 +11,9 @@ def root(tmp_path, monkeypatch):
 
 
 def put(root, folder, marker="train.csv"):
-    (root / folder).mkdir(parents=True)
-    (root / folder / marker).write_text("")
+    path = root / folder / marker
+    path.parent.mkdir(parents=True)
+    path.write_text("")
     return str(root / folder)
 
 
@@ -21,7 +22,7 @@ def put(root, folder, marker="train.csv"):
     ["competitions/Voices-Challenge", "voices-challenge", "voices-challenge/data", "datasets/ann/voices-challenge",
      "notebooks/ann/voices-challenge/runs", "models/ann/voices-challenge/pytorch/base/1"],
 )  # fmt: skip
-@pytest.mark.parametrize("marker", ["train.csv", "metadata.json"])
+@pytest.mark.parametrize("marker", ["train.csv", "metadata.json", "digits.parquet", "train/cat/1.png"])
 def test_data_is_found_under_any_mount(root, mount, marker):
     wanted = put(root, mount, marker)
     put(root, "datasets/ben/other", marker)
@@ -40,7 +41,7 @@ def test_the_first_name_comes_first_and_the_only_folder_will_do(root):
 
 def test_none_and_several_are_told(root, monkeypatch):
     with pytest.raises(
-        ValueError, match=r"must hold voices or ann/w \(.*train.csv\), got none; attach the data, or set"
+        ValueError, match=r"must hold voices or ann/w \(.*train.csv, or images\), got none; attach the data, or set"
     ):
         find_data("voices", "ann/w")
     put(root, "a/one")
