@@ -97,7 +97,8 @@ class SpectrogramDataset(Dataset):
         plan = self._plan(row)
         mel, mask, frames = self._gather(start, length, row, plan)
         if self.train and self.augment:
-            masks = self.augment.draw(torch.from_numpy(frames), mel.shape[2], generator).repeated(self.n_views)
+            masks = self.augment.draw(torch.from_numpy(frames), mel.shape[2], generator)
+            masks = masks.repeated(self.n_views) if self.n_views > 1 else masks
             # Padding is an item's own mean, so that the mean of all its frames is that of the valid ones.
             mel = self.augment.apply(mel, masks.to(self.device), in_place=True)
         row = torch.from_numpy(row)
