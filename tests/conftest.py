@@ -10,6 +10,7 @@ import torch
 
 from kit.data.competition import open_competition
 from kit.data.demo import make_voices
+from kit.data.rainforest import make_rainforest
 from kit.notebooks import numbered, run_notebooks
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -58,6 +59,16 @@ def executed(voices_folder, tmp_path_factory) -> Path:
         values = {"data": str(voices_folder), "preset": "tiny", "seed": 0}
         run_notebooks(numbered(), values, work / "out", work=work)
     return work
+
+
+def rainforest_folder(tmp_path_factory) -> Path:
+    """A small demo rainforest: 16 training and 6 test recordings of 6 s."""
+    return make_rainforest(tmp_path_factory.mktemp("data") / "rainforest", n_train=16, n_test=6, seconds=6.0, seed=3)
+
+
+@pytest.fixture(scope="session")
+def rainforest(rainforest_folder):
+    return open_competition(rainforest_folder)
 
 
 @pytest.fixture(scope="session")

@@ -5,12 +5,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from kit.data import hw4, images, table
+from kit.data import hw4, images, rfcx, table
 from kit.data.listing import CompetitionError, Listing
 
 RESERVED = ("id", "fold", "label", "group")  # columns that stand beside the classes' in tables of predictions
-# A folder's layout is told by a file that only this layout has. RFCX (train_tp.csv) gets its line here.
-LAYOUTS = {"hw4": (hw4.MARKER, hw4.read_hw4), "table": (table.MARKER, table.read_table)}
+# A folder's layout is told by a file that only this layout has.
+LAYOUTS = {
+    "hw4": (hw4.MARKER, hw4.read_hw4),
+    "table": (table.MARKER, table.read_table),
+    "rfcx": (rfcx.MARKER, rfcx.read_rfcx),
+}
 
 
 @dataclass(frozen=True)
@@ -19,7 +23,8 @@ class Competition:
 
     train has columns id, path, label, where and, if known, frames, group, audio; test has the same without label
     (which only images keep) and group. `id` is what the submission's id column holds, `where` the table's file and
-    row, for messages.
+    row, for messages. With task "multi" a label is text as in kit.data.labels, and test may have a column `fault`: why
+    a recording is unusable.
     """
 
     folder: Path
@@ -32,9 +37,12 @@ class Competition:
     id_column: str
     label_columns: tuple[str, ...]
     cluster: str | None  # the column of rows that are not independent: what a bootstrap resamples
-    task: str = "single"
+    task: str = "single"  # or "multi": several labels a row, some unknown
     metric: str = "accuracy"
     notes: tuple[str, ...] = ()  # oddities that are no errors
+    boxes: pd.DataFrame | None = (
+        None  # id, label, true, t_min and t_max (s), f_min and f_max (Hz) of what is known where
+    )
     listing: Listing = field(repr=False, compare=False, default=None)
 
     def __post_init__(self):
@@ -43,7 +51,10 @@ class Competition:
             raise CompetitionError(f"{self.folder}: no class may be named {', '.join(RESERVED)}, got {taken[0]}")
 
     def solution(self) -> pd.DataFrame | None:
-        """Columns id, label, usage ("Public" or "Private"), where a `solution.csv` lies in the folder."""
+        """Columns id, label, usage ("Public" or "Private"), where a `solution.csv` lies in the folder.
+
+        With task "multi", the label columns as whole numbers stand in the place of label.
+        """
         path = self.folder / "solution.csv"
         if not path.exists():
             return None
@@ -51,16 +62,26 @@ class Competition:
         found = table.read_csv(path)
         if list(found.columns) != wanted:
             raise CompetitionError(f"{path}: line 1: must be {','.join(wanted)}, got {','.join(found.columns)}")
-        found.columns = ["id", "label", "usage"]
+        found.columns = ["id", *(["label"] if self.task == "single" else self.label_columns), "usage"]
         for number in found.index[~found["usage"].isin(["Public", "Private"])]:
             raise CompetitionError(
                 f"{path}: line {number + 2}: Usage must be Public or Private, got {found.at[number, 'usage']!r}"
             )
+        if self.task == "multi":
+            found = self._as_numbers(found, path)
         return found
+
+    def _as_numbers(self, found: pd.DataFrame, path: Path) -> pd.DataFrame:
+        for column in self.label_columns:
+            for number in found.index[~found[column].isin(["0", "1"])]:
+                raise CompetitionError(
+                    f"{path}: line {number + 2}: {column} must be 0 or 1, got {found.at[number, column]!r}"
+                )
+        return found.astype({column: int for column in self.label_columns})
 
 
 def open_competition(folder: str | Path) -> Competition:
-    """The competition in a folder of HW4's layout or of a plain table.
+    """The competition in a folder of HW4's or RFCX's layout, or of a plain table.
 
     Raises CompetitionError naming each missing, duplicate, empty or misplaced item with its file and row; what is
     inside the feature and audio files is checked when they are packed.

@@ -4,32 +4,31 @@ Every utterance is a function of (seed, speaker, number), so the same call gives
 processes make it. A folder is complete or absent: it is written beside, as `<folder>.part`, and renamed.
 """
 
-import hashlib
-import json
-import shutil
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import soundfile
 import torch
-from joblib import Parallel, delayed
 from tqdm.std import tqdm
 
 from kit.data.audio import LogMel, MelSpec
+from kit.data.publish import (
+    DemoError,
+    check_counts,
+    draw_usage,
+    hidden_name,
+    in_parallel,
+    publish,
+    write_csv,
+    write_json,
+)
 from kit.data.tract import say_utterance, say_word
 from kit.data.voices import CODAS, ONSETS, PHONE_NAMES, SAMPLE_RATE_HZ, VOWELS, truth_at
 
 VERSION = 1  # of the sounds: raise it when a change of the synthesiser changes the bytes
-PARALLEL_FROM = 200  # utterances worth starting processes for
 MOST_KEYWORDS = 500  # half the words of one syllable that there are
 MEL = MelSpec(sample_rate_hz=SAMPLE_RATE_HZ)
-
-
-class DemoError(ValueError):
-    """A demo that cannot be made as asked, or a folder that holds something else."""
 
 
 def make_voices(
@@ -46,12 +45,12 @@ def make_voices(
     Raises: DemoError for a bad number, or a folder that holds anything else.
     """
     made = {"demo": "voices", "n_speakers": n_speakers, "n_train": n_train, "n_test": n_test, "seed": seed}
-    _check_counts(made, {"n_speakers": 2, "n_train": 1, "n_test": 1, "seed": 0})
+    check_counts(made, {"n_speakers": 2, "n_train": 1, "n_test": 1, "seed": 0})
 
     def write(part: Path) -> None:
         _write_voices(part, n_speakers, n_train, n_test, seed, progress)
 
-    return _publish(Path(folder), made, write)
+    return publish(Path(folder), {**made, "version": VERSION}, write)
 
 
 def make_keywords(
@@ -71,13 +70,13 @@ def make_keywords(
     """
     made = {"demo": "keywords", "n_keywords": n_keywords, "n_speakers": n_speakers, "n_takes": n_takes}
     made |= {"n_test_speakers": n_test_speakers, "n_syllables": n_syllables, "seed": seed}
-    _check_counts(made, {"n_keywords": 2, "n_speakers": 1, "n_takes": 1, "n_test_speakers": 1, "seed": 0})
+    check_counts(made, {"n_keywords": 2, "n_speakers": 1, "n_takes": 1, "n_test_speakers": 1, "seed": 0})
     words = draw_keywords(n_keywords, seed, n_syllables)
 
     def write(part: Path) -> None:
         _write_keywords(part, words, n_speakers, n_test_speakers, n_takes, seed)
 
-    return _publish(Path(folder), made, write)
+    return publish(Path(folder), {**made, "version": VERSION}, write)
 
 
 def draw_keywords(n_keywords: int, seed: int, n_syllables: int) -> dict[str, tuple[str, ...]]:
@@ -103,9 +102,9 @@ def _write_voices(part: Path, n_speakers: int, n_train: int, n_test: int, seed: 
     keys = [(seed, speaker, number) for speaker in range(n_speakers) for number in range(n_each)]
     (part / "audio").mkdir()
     to_mel, names, lengths, truths = LogMel(MEL), [], [], []
-    said = _in_parallel(say_utterance, keys)
+    said = in_parallel(say_utterance, keys)
     for key, (wave, tracks) in zip(keys, tqdm(said, "voices", len(keys), disable=not progress), strict=True):
-        name = "uttr-" + _hash("voices", *key)
+        name = "uttr-" + hidden_name("voices", *key)
         mel = to_mel(torch.from_numpy(wave / np.float32(32768))[None])[0]  # (T, F)
         soundfile.write(part / "audio" / f"{name}.flac", wave, SAMPLE_RATE_HZ)
         torch.save(mel, part / f"{name}.pt")
@@ -143,11 +142,11 @@ def _write_hw4_tables(part: Path, names: list[str], lengths: list[int], n_train:
         "speaker2id": {speaker: n for n, speaker in enumerate(speakers)},
         "id2speaker": {str(n): speaker for n, speaker in enumerate(speakers)},
     }
-    _write_json(part / "metadata.json", {"n_mels": MEL.n_mels, "speakers": train})
-    _write_json(part / "mapping.json", mapping)
-    _write_json(part / "testdata.json", {"n_mels": MEL.n_mels, "utterances": [item for item, _ in test]})
+    write_json(part / "metadata.json", {"n_mels": MEL.n_mels, "speakers": train})
+    write_json(part / "mapping.json", mapping)
+    write_json(part / "testdata.json", {"n_mels": MEL.n_mels, "utterances": [item for item, _ in test]})
     solution = pd.DataFrame([(item["feature_path"], speaker) for item, speaker in test], columns=["Id", "Category"])
-    _write_csv(part / "solution.csv", solution.assign(Usage=_usage(len(test), rng)))
+    write_csv(part / "solution.csv", solution.assign(Usage=draw_usage(len(test), rng)))
 
 
 def _write_keywords(
@@ -159,7 +158,7 @@ def _write_keywords(
         for speaker in range(n_speakers + n_test_speakers)
         for take in range(n_takes)
     ]
-    said = _in_parallel(
+    said = in_parallel(
         say_word, [(seed, speaker, words[keyword], (place, take)) for speaker, keyword, place, take in rows]
     )
     train, test = [], []
@@ -170,78 +169,11 @@ def _write_keywords(
             path = f"train/{keyword}-voice{speaker:02d}-{take:02d}.flac"
             train.append((path.removeprefix("train/"), keyword, f"voice{speaker:02d}"))
         else:
-            path = f"test/{_hash('keywords', seed, speaker, place, take)[:12]}.flac"
+            path = f"test/{hidden_name('keywords', seed, speaker, place, take)[:12]}.flac"
             test.append((path.removeprefix("test/"), keyword))
         soundfile.write(part / path, wave, SAMPLE_RATE_HZ)
-    _write_csv(part / "train.csv", pd.DataFrame(train, columns=["file", "keyword", "speaker"]))
+    write_csv(part / "train.csv", pd.DataFrame(train, columns=["file", "keyword", "speaker"]))
     rng = np.random.default_rng((seed, 0, 0, 0, 2))
     solution = pd.DataFrame(test, columns=["file", "keyword"]).iloc[rng.permutation(len(test))]
-    _write_csv(part / "solution.csv", solution.assign(Usage=_usage(len(test), rng)))
-    _write_csv(part / "sample_submission.csv", solution.assign(keyword=min(words)))
-
-
-def _in_parallel(function: Callable, keys: list[tuple]) -> Iterable:
-    """function(*key) for each key, in their order, by processes where there are many (joblib's backend, if one is
-    set by `joblib.parallel_config`)."""
-    n_jobs = -1 if len(keys) >= PARALLEL_FROM else 1
-    return Parallel(n_jobs, return_as="generator")(delayed(function)(*key) for key in keys)
-
-
-def _publish(folder: Path, made: dict, write: Callable[[Path], None]) -> Path:
-    """`folder` as `write` makes it, unless it is there already."""
-    made = {**made, "version": VERSION}
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        _check_same(folder, made)
-        return folder
-    part = folder.with_name(folder.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)  # what a killed call left
-    part.mkdir(parents=True)
-    with _one_thread():
-        write(part)
-    _write_json(part / "demo.json", made)
-    part.rename(folder)
-    return folder
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """torch on one thread, for sums in one order (the same bytes), and since its threads gain nothing here."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(n_threads)
-
-
-def _check_same(folder: Path, made: dict) -> None:
-    try:
-        found = json.loads((folder / "demo.json").read_text())
-    except (OSError, ValueError):
-        raise DemoError(f"folder must be new, empty or this demo, got {folder}, which holds something else") from None
-    if found != made:
-        raise DemoError(f"folder must hold the demo asked for, {made}, got {folder}, made with {found}")
-
-
-def _check_counts(values: dict, least: dict[str, int]) -> None:
-    for name, minimum in least.items():
-        if not isinstance(values[name], int) or values[name] < minimum:
-            raise DemoError(f"{name} must be a whole number of at least {minimum}, got {values[name]!r}")
-
-
-def _usage(n_rows: int, rng: np.random.Generator) -> np.ndarray:
-    """Half Public, half Private, in random order (n_rows,)."""
-    return np.where(rng.permutation(n_rows) < n_rows // 2, "Public", "Private")
-
-
-def _hash(*parts) -> str:
-    """32 hex digits that tell nothing of the parts."""
-    return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
-
-
-def _write_json(path: Path, value: dict) -> None:
-    path.write_text(json.dumps(value), encoding="utf-8")
-
-
-def _write_csv(path: Path, table: pd.DataFrame) -> None:
-    table.to_csv(path, index=False, lineterminator="\n")
+    write_csv(part / "solution.csv", solution.assign(Usage=draw_usage(len(test), rng)))
+    write_csv(part / "sample_submission.csv", solution.assign(keyword=min(words)))

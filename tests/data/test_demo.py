@@ -10,9 +10,10 @@ import scipy.linalg
 import soundfile
 import torch
 
-from kit.data import demo
+from kit.data import demo, publish
 from kit.data.audio import LogMel, load_wave
-from kit.data.demo import DemoError, draw_keywords, make_keywords, make_voices
+from kit.data.demo import draw_keywords, make_keywords, make_voices
+from kit.data.publish import DemoError
 from kit.data.tract import say_utterance
 from kit.data.voices import VOWELS, truth_at
 
@@ -165,7 +166,7 @@ def test_a_second_process_makes_the_same_bytes(tiny, tmp_path):
 
 
 def test_many_processes_and_threads_make_the_same_bytes(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(demo, "PARALLEL_FROM", 1)
+    monkeypatch.setattr(publish, "PARALLEL_FROM", 1)
     n_threads = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
