@@ -61,6 +61,7 @@ def executed(voices_folder, tmp_path_factory) -> Path:
     return work
 
 
+@pytest.fixture(scope="session")
 def rainforest_folder(tmp_path_factory) -> Path:
     """A small demo rainforest: 16 training and 6 test recordings of 6 s."""
     return make_rainforest(tmp_path_factory.mktemp("data") / "rainforest", n_train=16, n_test=6, seconds=6.0, seed=3)

@@ -1,17 +1,20 @@
 """Whole batches of crops from the packed store, on the device: gather, pad, mask, SpecAugment."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from kit.data.audio import LogMel
 from kit.data.augment import SpecAugment, mean_frame
+from kit.data.batches import generator_for
+from kit.data.boxes import BoxCrops
 from kit.data.lpc import LPCViews, mel_lpc_views
 from kit.data.store import INT16, Store
+from kit.data.windows import window_starts
 
 RESIDENT_SHARE = 0.5  # of the free device memory that a store may take
 MIX_DRAWS = 0x6D6978  # "mix": keeps a plan's draws apart from a batch's others, which are the same without it
@@ -20,15 +23,10 @@ MIX_DRAWS = 0x6D6978  # "mix": keeps a plan's draws apart from a batch's others,
 class Batch(NamedTuple):
     mel: Tensor  # (B, T, F); with lpc_order (3B, T, F), the speech views, then the formant's, then the residual's
     mask: Tensor | None  # (B, T), or (3B, T), True = valid frame; None where every frame is
-    target: Tensor  # (B,) class numbers, -1 where unknown
+    target: Tensor  # (B,) class numbers, -1 where unknown; multi-label (B, C) of 1, 0, and NaN where unknown
     row: Tensor  # (B,) rows of the store's index, on the CPU
     plan: object | None = None  # a MixPlan of kit.training.mixup, on the device
-
-
-def generator_for(*key: int) -> torch.Generator:
-    """A CPU generator that is a function of the key, such as (seed, epoch, step)."""
-    state = np.random.SeedSequence(key).generate_state(1, np.uint64)[0]
-    return torch.Generator().manual_seed(int(state >> np.uint64(1)))
+    weight: Tensor | None = None  # (B, C), of a multi-label target's positive part
 
 
 class SpectrogramDataset(Dataset):
@@ -40,6 +38,9 @@ class SpectrogramDataset(Dataset):
     `wave_augment(wave, seed) -> wave` sees each training wave, (N,) float32, of a store of waves.
     `draw_mix(items, epoch, generator) -> plan | None` plans a training batch's mixup (epoch from 1). Waves are mixed
     here, before they are log-mels, where the plan's place is "wave"; other places are the net's.
+    With `boxes`, training crops and what is known of them are kit.data.boxes', and the items after those of `rows` are
+    `pseudo_rows`', around their pseudo labels. `overlap` (frames) says to serve windows of `segment_frames` over whole
+    recordings, a recording's side by side.
     With `lpc_order` each crop is served as the three aligned views of kit.data.lpc, masked alike: of the waves as they
     were augmented, or along the mel axis where the store holds log-mels.
     """
@@ -57,6 +58,9 @@ class SpectrogramDataset(Dataset):
         draw_mix: Callable[[int, int, torch.Generator], object | None] | None = None,
         crops: int = 0,
         lpc_order: int = 0,
+        boxes: BoxCrops | None = None,
+        pseudo_rows: Sequence[int] = (),
+        overlap: int | None = None,
         device: str | torch.device = "cpu",
     ):
         if segment_frames < 1:
@@ -70,7 +74,8 @@ class SpectrogramDataset(Dataset):
         self.augment, self.wave_augment, self.draw_mix = augment, wave_augment, draw_mix
         self.device = torch.device(device)
         # A batch's few numbers are NumPy's, whose calls on 32 of them cost a tenth of torch's.
-        self.rows = np.array(rows, np.int64)
+        self.rows = np.concatenate([rows, pseudo_rows]).astype(np.int64)
+        self.boxes, self.overlap, self.n_real = boxes, overlap, len(rows)
         self.start = store.index["start"].to_numpy(np.int64, copy=True)
         self.size = store.index["frames"].to_numpy(np.int64, copy=True)  # frames, or samples
         self.target = torch.from_numpy(store.index["target"].to_numpy(np.int64, copy=True))
@@ -92,8 +97,9 @@ class SpectrogramDataset(Dataset):
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         row = self.rows[np.asarray(indices)]
         generator = generator_for(self.seed, self.epoch, int(row[0])) if self.train else None
-        start, length = self._crop(row, generator)  # (B,) each
-        row = row.repeat(len(start) // len(row))
+        is_pseudo = np.asarray(indices) >= self.n_real
+        start, length, times = self._crop(row, is_pseudo, generator)  # (B,) each
+        row = row.repeat(times)
         plan = self._plan(row)
         mel, mask, frames = self._gather(start, length, row, plan)
         if self.train and self.augment:
@@ -101,9 +107,12 @@ class SpectrogramDataset(Dataset):
             masks = masks.repeated(self.n_views) if self.n_views > 1 else masks
             # Padding is an item's own mean, so that the mean of all its frames is that of the valid ones.
             mel = self.augment.apply(mel, masks.to(self.device), in_place=True)
-        row = torch.from_numpy(row)
-        target = self.target[row].to(self.device, non_blocking=True)
-        return Batch(mel, mask, target, row, plan and plan.to(self.device))
+        target, weight = self.target[torch.from_numpy(row)], None
+        if self.boxes:
+            target, weight = self.boxes.serve(row, is_pseudo, start - self.start[row], length, self.epoch)
+            weight = weight.to(self.device, non_blocking=True)
+        target = target.to(self.device, non_blocking=True)
+        return Batch(mel, mask, target, torch.from_numpy(row), plan and plan.to(self.device), weight)
 
     def _plan(self, row: np.ndarray):
         if not (self.train and self.draw_mix):
@@ -119,21 +128,30 @@ class SpectrogramDataset(Dataset):
         mel = self.store.mel
         return (self.segment_frames - 1) * mel.hop_samples + mel.window_samples
 
-    def _crop(self, row: np.ndarray, generator: torch.Generator | None) -> tuple[np.ndarray, np.ndarray]:
+    def _crop(self, row: np.ndarray, is_pseudo: np.ndarray, generator: torch.Generator | None):
+        """Start and length of each crop (B,), and how many crops an item has: a number, or one an item."""
         start, size = self.start[row], self.size[row]
         length = np.minimum(size, self.segment)
+        if self.train and self.boxes:
+            return start + self.boxes.draw_starts(row, is_pseudo, size, self.segment, generator), length, 1
         if self.train:
             where = torch.rand(len(row), generator=generator).numpy()
-            return start + (where * (size - length + 1).astype(np.float32)).astype(np.int64), length
+            return start + (where * (size - length + 1).astype(np.float32)).astype(np.int64), length, 1
+        if self.overlap is not None:
+            hop = 1 if self.to_mel is None else self.store.mel.hop_samples
+            spread = [window_starts(n, self.segment, self.overlap * hop) for n in size.tolist()]
+            times = [len(starts) for starts in spread]
+            return start.repeat(times) + np.concatenate(spread), length.repeat(times), times
         if not self.crops:
-            return start, size
+            return start, size, 1
         share = np.linspace(0, 1, self.crops) if self.crops > 1 else np.array([0.5])
         spread = np.rint(share * (size - length)[:, None]).astype(np.int64)  # (B, crops)
-        return (start[:, None] + spread).ravel(), length.repeat(self.crops)
+        return (start[:, None] + spread).ravel(), length.repeat(self.crops), self.crops
 
     def _gather(self, start: np.ndarray, length: np.ndarray, row: np.ndarray, plan):
         """Padded views (V·B, T, F) with V 1 or 3, their mask or None, and each item's valid frames (B,)."""
-        whole_length = int(length.max()) if not self.train and not self.crops else self.segment
+        whole = not self.train and not self.crops and self.overlap is None
+        whole_length = int(length.max()) if whole else self.segment
         mel = self._pick(start, whole_length)  # (B, L, F) or (B, L, 1), strangers after an item's end
         if self.to_mel:
             mel, length = self._waves_to_mel(mel[..., 0] / INT16, length, row, plan)
@@ -191,52 +209,6 @@ def _resident(features: Tensor, device: torch.device) -> Tensor:
         return features
     free, _ = torch.cuda.mem_get_info(device)
     return features.to(device) if features.numel() * features.element_size() < RESIDENT_SHARE * free else features
-
-
-class EpochBatches(Sampler):
-    """Batches of indices: endless shuffled passes over n items, cut into epochs of `steps` (0: one pass an epoch).
-
-    A pass is a permutation drawn from (seed, pass); each process takes every `world`-th index of a batch, so that all
-    of them together see each item once a pass. A last batch too small to share joins the one before it.
-    """
-
-    def __init__(self, n: int, batch_size: int, *, seed: int = 0, steps: int = 0, rank: int = 0, world: int = 1):
-        if not batch_size >= 1 or batch_size < world:
-            raise ValueError(f"batch_size must be at least 1 and the number of processes ({world}), got {batch_size}")
-        if n < world:
-            raise ValueError(f"there must be at least one item for each of {world} processes, got {n}")
-        self.n, self.batch_size, self.seed, self.rank, self.world = n, batch_size, seed, rank, world
-        short = n % batch_size
-        # A batch of one item has no variance for batch norm, and one smaller than `world` leaves a process idle.
-        joins = n > batch_size and 0 < short < max(2, world)
-        self.passes = max(1, n // batch_size if joins or not short else n // batch_size + 1)
-        self.steps = steps or self.passes
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.steps
-
-    def __iter__(self) -> Iterator[list[int]]:
-        order, drawn = None, -1
-        for batch in range(self.epoch * self.steps, (self.epoch + 1) * self.steps):
-            number, place = divmod(batch, self.passes)
-            if number != drawn:
-                order, drawn = torch.randperm(self.n, generator=generator_for(self.seed, number)).tolist(), number
-            end = self.n if place == self.passes - 1 else (place + 1) * self.batch_size
-            yield order[place * self.batch_size : end][self.rank :: self.world]
-
-
-def length_batches(sizes: Sequence[int], most: int) -> list[list[int]]:
-    """Indices in batches of like length, the longest first, each padded to at most `most` in all (or one item)."""
-    batches: list[list[int]] = []
-    for index in np.argsort(-np.asarray(sizes), kind="stable").tolist():
-        if not batches or (len(batches[-1]) + 1) * sizes[batches[-1][0]] > most:
-            batches.append([])
-        batches[-1].append(index)
-    return batches
 
 
 def batch_loader(dataset: SpectrogramDataset, batches, workers: int = 0) -> DataLoader:

@@ -2,7 +2,8 @@
 
     <cache>/<key>/features.bin    (total frames, width) rows, end to end
                   index.parquet   one row an utterance: id, split, label, target, group, start, frames
-                  store.json      width, dtype, kind, parameters
+                  boxes.parquet   of a competition with boxes: row, number (of the class), true, start, end
+                  store.json      width, dtype, kind, task, parameters
 
 The key is a hash of the tables, of every file's name, size and time of change, and of the parameters, so that a store
 can't outlive its data. It is written beside and renamed: a kill leaves the whole of it or nothing.
@@ -13,7 +14,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -25,8 +26,10 @@ from torch import Tensor
 from tqdm.std import tqdm
 
 from kit.data.audio import LogMel, MelSpec, load_wave
+from kit.data.boxes import boxes_of_rows
 from kit.data.competition import Competition
 from kit.data.images import image_rows
+from kit.data.labels import known_matrix
 from kit.data.listing import Problems
 
 VERSION = 1
@@ -43,6 +46,8 @@ class Store:
     kind: str  # "mel" or "wave"
     classes: tuple[str, ...]
     mel: MelSpec | None  # how log-mels are, or will be, made from waves; None where the files held log-mels or pixels
+    task: str = "single"
+    boxes: pd.DataFrame | None = None  # start and end in frames, or samples, of the recording
 
     @property
     def n_mels(self) -> int:
@@ -51,6 +56,18 @@ class Store:
     def rows(self, split: str) -> np.ndarray:
         """Row numbers of the index that belong to "train" or "test"."""
         return np.flatnonzero(self.index["split"] == split)
+
+    def targets(self, rows: np.ndarray) -> np.ndarray:
+        """Class numbers (N,) of rows, or with task "multi" what is known of them (N, C), as in kit.data.labels."""
+        if self.task == "multi":
+            return known_matrix(self.index["label"].iloc[rows].fillna(""), self.classes)
+        return self.index["target"].to_numpy()[np.asarray(rows)]
+
+    def faults(self) -> pd.DataFrame:
+        """Columns id, fault: the test recordings that can't be used, and why."""
+        if "fault" not in self.index:
+            return pd.DataFrame({"id": [], "fault": []})
+        return self.index.loc[self.index["fault"] != "", ["id", "fault"]].reset_index(drop=True)
 
 
 def pack(
@@ -90,7 +107,10 @@ def open_store(folder: str | Path) -> Store:
     mapped = np.memmap(folder / "features.bin", dtype=header["dtype"], mode="c", shape=shape)
     index = pd.read_parquet(folder / "index.parquet")
     mel = MelSpec(**header["mel"]) if header["mel"] else None
-    return Store(folder, torch.from_numpy(mapped), index, header["kind"], tuple(header["classes"]), mel)
+    path = folder / "boxes.parquet"
+    boxes = pd.read_parquet(path) if path.exists() else None
+    classes, task = tuple(header["classes"]), header.get("task", "single")
+    return Store(folder, torch.from_numpy(mapped), index, header["kind"], classes, mel, task, boxes)
 
 
 def _table(competition: Competition) -> pd.DataFrame:
@@ -99,14 +119,21 @@ def _table(competition: Competition) -> pd.DataFrame:
     )
     numbers = {name: number for number, name in enumerate(competition.classes)}
     table["target"] = table["label"].map(numbers).fillna(-1).astype("int64")
+    if "fault" in table:
+        table["fault"] = table["fault"].fillna("")
     return table
 
 
 def _key(competition: Competition, table: pd.DataFrame, mel: MelSpec | None, kind: str) -> str:
     names = table["audio"] if kind == "wave" else table["path"]
-    files = [(path, *asdict(competition.listing.entries[path]).values()) for path in map(os.path.normpath, names)]
+    entries = competition.listing.entries
+    files = [
+        (path, *(asdict(entries[path]).values() if path in entries else ())) for path in map(os.path.normpath, names)
+    ]
     rows = table[[name for name in ("id", "label", "group", "split") if name in table]].astype(str).to_numpy().tolist()
     facts = [VERSION, kind, competition.classes, asdict(mel) if mel else None, files, rows]
+    if competition.boxes is not None:
+        facts.append(competition.boxes.astype(str).to_numpy().tolist())
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
@@ -125,30 +152,38 @@ def _pack(competition, table, mel, kind, folder: Path, progress: bool) -> None:
 
 
 def _write(competition, table, mel, kind, folder: Path, progress: bool) -> None:
-    problems, lengths, item = Problems(competition.folder), [], None
+    problems, lengths, width, dtype = Problems(competition.folder), [], 0, ""
     # A file may hold a sparse tensor, which is refused, but must not be trusted until then.
     with (folder / "features.bin").open("wb") as file, torch.sparse.check_sparse_tensor_invariants():
         read = tqdm(_read(competition, table, mel, kind), "packing", len(table), disable=not progress, unit="file")
         for row, item in zip(table.itertuples(), read, strict=True):
+            if isinstance(item, str) and row.split == "test" and "fault" in table:
+                table.at[row.Index, "fault"] = item  # it has no frames, and costs the submission nothing
+                lengths.append(0)
+                continue
             if isinstance(item, str):
                 problems.add(f"{row.where} ({row.audio if kind == 'wave' else row.path})", item)
                 continue
             lengths.append(len(item))
+            width, dtype = item.shape[1], str(item.dtype)
             item.tofile(file)
         problems.raise_if_any()
         file.flush()
         os.fsync(file.fileno())
     table["frames"] = lengths
     table["start"] = np.cumsum([0, *lengths[:-1]])
-    kept = ["id", "split", "label", "target", "group", "start", "frames"]
+    kept = ["id", "split", "label", "target", "group", "start", "frames", "fault"]
     table[[name for name in kept if name in table]].to_parquet(folder / "index.parquet")
+    if competition.boxes is not None:
+        boxes_of_rows(competition.boxes, competition.classes, table, mel, kind).to_parquet(folder / "boxes.parquet")
     header = {
         "kind": kind,
         "classes": competition.classes,
         "mel": asdict(mel) if mel else None,
         "total": int(sum(lengths)),
-        "width": item.shape[1],
-        "dtype": str(item.dtype),
+        "width": width,
+        "dtype": dtype,
+        "task": competition.task,
     }
     (folder / "store.json").write_text(json.dumps(header, indent=1))
 
@@ -157,17 +192,25 @@ def _read(competition, table, mel, kind) -> Iterator[np.ndarray | str]:
     """Each row's (frames, width) array in order, or the rule that its file breaks."""
     if competition.features == "image":
         return image_rows(competition.folder, table)
+    faults = table.get("fault", [""] * len(table))
     if kind == "wave":
-        jobs = (joblib.delayed(_wave)(competition.folder / path, mel) for path in table["audio"])
+        files = zip(table["audio"], faults, strict=True)
+        jobs = (_job(_wave, fault, competition.folder / path, mel) for path, fault in files)
     elif competition.features == "wave":
         to_mel = LogMel(mel)
-        jobs = (joblib.delayed(_wave_mel)(competition.folder / path, mel, to_mel) for path in table["path"])
+        files = zip(table["path"], faults, strict=True)
+        jobs = (_job(_wave_mel, fault, competition.folder / path, mel, to_mel) for path, fault in files)
     else:
         dtype = _mel_dtype(competition.folder / table["path"].iloc[0])
         rows = zip(table["path"], table["frames"], strict=True)
         width = competition.n_mels
         jobs = (joblib.delayed(_tensor)(competition.folder / path, (int(n), width), dtype) for path, n in rows)
     return joblib.Parallel(n_jobs=-1, prefer="threads", return_as="generator")(jobs)
+
+
+def _job(function: Callable, fault: str, *arguments):
+    """A job that reads a file, or hands on the fault that it is known to have."""
+    return joblib.delayed(str)(fault) if fault else joblib.delayed(function)(*arguments)
 
 
 def _mel_dtype(path: Path) -> str:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from kit.models.conformer import ConformerLayer
 from kit.models.heads import AMSoftmaxHead, CosineHead, LinearHead
 from kit.models.pooling import POOLINGS
+from kit.models.sed import ClassAttention, FrameHead
 from kit.models.stem import FrameStem
 from kit.models.timm_stages import embed_by_length, timm_stages
 from kit.models.transformer import TransformerLayer, hidden_layer
@@ -74,6 +75,16 @@ class Net(nn.Module):
             h, mask = mix(name, *stage(h, mask))
         return mix("embedding", self.hidden(self.pooling(h, mask)), None)[0]
 
+    def framewise(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Logits (B, T', C) of each of the backbone's frames. Raises ValueError for a head other than "sed"."""
+        if not isinstance(self.head, FrameHead):
+            raise ValueError(f'head must be "sed" to classify frames, got {type(self.head).__name__}')
+        self._check(mel, mask)
+        h = mel
+        for stage in self.stages.values():
+            h, mask = stage(h, mask)
+        return self.head.framewise(self.pooling.frames(h, mask))
+
     def _check(self, mel: Tensor, mask: Tensor | None) -> None:
         if mel.dim() != 3 or mel.shape[2] != self.n_mels:
             raise ValueError(f"mel must be (B, T, {self.n_mels}), got {tuple(mel.shape)}")
@@ -95,6 +106,8 @@ def build_model(config, n_classes: int, n_mels: int) -> Net:
         raise ValueError(f"n_classes must be >= 1, got {n_classes}")
     stages, width = choose("backbone", config.backbone, BACKBONES)(config, n_mels)
     pooling = choose("pooling", config.pooling, POOLINGS)(width)
+    if config.head == "sed":
+        pooling = ClassAttention(width, n_classes)
     hidden = hidden_layer(pooling.out_width) if config.backbone == "transformer" else nn.Identity()
     make_head = choose("head", config.head, HEADS)
     head = make_head(config, pooling.out_width, n_classes)
@@ -152,7 +165,7 @@ def timm_net(config, n_mels: int) -> tuple[dict[str, nn.Module], int]:
             f"got {config.segment_frames}"
         )
     images = {"image_channels": config.image_channels, "timm_stem": config.timm_stem}
-    return timm_stages(config.timm_name, n_mels, config.normalize, **images)
+    return timm_stages(config.timm_name, n_mels, config.normalize, frequency=config.timm_frequency, **images)
 
 
 def frame_stages(config, n_mels: int, layer: Callable[[], nn.Module]) -> dict[str, nn.Module]:
@@ -166,6 +179,7 @@ def frame_stages(config, n_mels: int, layer: Callable[[], nn.Module]) -> dict[st
 
 BACKBONES = {"transformer": transformer, "conformer": conformer, "timm": timm_net}
 HEADS = {
+    "sed": lambda config, width, n_classes: FrameHead(width, n_classes),
     "linear": lambda config, width, n_classes: LinearHead(width, n_classes),
     "cosine": lambda config, width, n_classes: CosineHead(width, n_classes, config.scale),
     "am_softmax": lambda config, width, n_classes: AMSoftmaxHead(width, n_classes, config.scale, config.margin),

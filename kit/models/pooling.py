@@ -16,10 +16,10 @@ def mean_over_time(frames: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def weights_over_time(scores: Tensor, mask: Tensor | None) -> Tensor:
-    """softmax of scores (B, T) over the valid frames, in float32 also under autocast; padding weighs exactly 0."""
+    """softmax of scores (B, T), or (B, T, C), over the valid frames, in float32 also under autocast; padding has 0."""
     scores = scores.float()
     if mask is not None:
-        scores = scores.masked_fill(~mask, float("-inf"))
+        scores = scores.masked_fill(~mask.view(*mask.shape, *[1] * (scores.dim() - 2)), float("-inf"))
     return scores.softmax(dim=1)
 
 

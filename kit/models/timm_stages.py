@@ -50,17 +50,21 @@ class MapStage(nn.Module):
 
 
 class FinalMap(nn.Module):
-    """The net's last layers, then the mean over frequency: frames (B, W, C).
+    """The net's last layers, then the mean over frequency: frames (B, W, C); or its rows side by side (B, W, C·H).
 
-    A frame is valid where any of the mel's frames under it is.
+    A mean forgets where in the spectrum a sound was, but for what the net's borders tell it. A frame is valid where any
+    of the mel's frames under it is.
     """
 
-    def __init__(self, body: nn.Module):
+    def __init__(self, body: nn.Module, frequency: str = "mean"):
         super().__init__()
         self.body = body
+        self.frequency = frequency
 
     def forward(self, h: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        frames = self.body(h).mean(dim=2).transpose(1, 2)  # (B, W, C)
+        map = self.body(h)  # (B, C, H, W)
+        flat = map.mean(dim=2) if self.frequency == "mean" else map.flatten(1, 2)
+        frames = flat.transpose(1, 2)
         if mask is not None:
             mask = F.adaptive_max_pool1d(mask.float().unsqueeze(1), frames.shape[1]).squeeze(1) > 0  # (B, W)
         return frames, mask
@@ -152,14 +156,15 @@ def timm_stages(
     normalize: str,
     pretrained: bool = False,
     *,
+    frequency: str = "mean",
     image_channels: int = 0,
     timm_stem: str = "as_built",
 ) -> tuple[dict[str, nn.Module], int]:
     """The net as named stages, and its width: stem, layer1 …, final; or stem, body, final for a family without cuts.
 
-    image_channels says that the rows are images, of n_mels / image_channels pixels a side. Nothing is downloaded
-    unless pretrained. Raises ValueError for a name timm does not know, a net of one fixed image size, or one whose
-    features are not a map.
+    frequency "stack" keeps the final map's rows apart. image_channels says that the rows are images, of
+    n_mels / image_channels pixels a side. Nothing is downloaded unless pretrained. Raises ValueError for a name timm
+    does not know, a net of one fixed image size, or one whose features are not a map.
     """
     channels = image_channels or 1
     net, height = create_net(timm_name, pretrained, channels), n_mels // channels
@@ -178,7 +183,18 @@ def timm_stages(
     first = ImageStem(normalize, stem)
     if image_channels:
         first = PixelStem(channels, 1 if timm_stem == "small" else MIN_SIDE, stem)
-    return {"stem": first, **named, "final": FinalMap(final)}, net.num_features
+    stages = {"stem": first, **named, "final": FinalMap(final, frequency)}
+    return stages, net.num_features if frequency == "mean" else frame_width(stages, n_mels)
+
+
+@torch.no_grad()
+def frame_width(stages: dict[str, nn.Module], n_mels: int) -> int:
+    """The width D of frames, by trying the stages on an empty log-mel."""
+    h, mask = torch.zeros(1, MIN_SIDE, n_mels), None
+    for stage in stages.values():
+        h, mask = stage.eval()(h, mask)
+        stage.train()
+    return h.shape[2]
 
 
 def freeze_unused(body: WholeNet, timm_name: str, channels: int, height: int) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from kit.data.labels import label_targets
 from kit.results.bootstrap import N_RESAMPLES, Difference, Metric, holm, interval, metric_function, paired
 
 KEYS = ("id", "fold", "label", "group")  # the columns of oof.parquet that are no class
@@ -33,8 +34,10 @@ class Run:
 
     @property
     def target(self) -> np.ndarray:
-        """The true class number (N,) of each row."""
-        target = pd.Index(self.classes).get_indexer(self.oof["label"])
+        """The true class number (N,) of each row, or with several labels a row what is known of them (N, C)."""
+        target = label_targets(self.oof["label"], self.classes, self.metrics.get("task", "single"))
+        if target.ndim == 2:
+            return target
         if (target < 0).any():
             label, row = self.oof[["label", "id"]].iloc[int(target.argmin())]
             raise ValueError(f"run {self.name}: label must be one of the classes, got {label!r} for {row!r}")

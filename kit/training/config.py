@@ -7,8 +7,10 @@ from typing import Any
 
 from kit.data.audio import MelSpec
 from kit.data.augment import FILLS
+from kit.data.windows import POOLS
 from kit.models.pixels import STEMS
 from kit.training.mixup import MIXES
+from kit.training.multilabel import LOSSES, check_fields
 
 CHOICES = {
     "features": ("mel", "wave"),
@@ -18,17 +20,20 @@ CHOICES = {
     "lpc_swap": ("none", "least", "most"),
     "backbone": ("transformer", "conformer", "timm"),
     "timm_stem": STEMS,
+    "timm_frequency": ("mean", "stack"),
     "normalize": ("none", "mean", "mean_std"),
     "conv_norm": ("batch", "group"),
     "pooling": ("mean", "attention", "statistics", "gem", "sed"),
-    "head": ("linear", "cosine", "am_softmax"),
+    "head": ("linear", "cosine", "am_softmax", "sed"),
+    "loss": LOSSES,
     "keep": ("best", "last"),
+    "eval_windows": ("none", *POOLS),
     "precision": ("auto", "fp32", "bf16", "fp16"),
 }
 AT_LEAST_ONE = (
     "segment_frames", "width", "layers", "heads", "ff_width", "kernel_size", "frame_stack", "epochs", "batch_size",
     "patience", "average_best", "eval_frames",
-    "n_folds", "mix_from_epoch", "lpc_order",
+    "n_folds", "mix_from_epoch", "lpc_order", "eval_top",
 )  # fmt: skip
 AT_LEAST_ZERO = (
     "seed", "fold_seed", "time_masks", "time_mask_frames", "freq_masks", "freq_mask_bins", "margin_warmup_steps",
@@ -36,9 +41,13 @@ AT_LEAST_ZERO = (
     "mix_alpha", "mix_until_epoch", "lpc_formant", "lpc_residual", "lpc_recombination", "lpc_shuffled",
     "lpc_swap_weight", "n_base",
     "image_channels", "image_crop_pixels",
+    "focal_gamma", "positive_weight", "pseudo_weight", "eval_overlap",
 )  # fmt: skip
 FRACTIONS = ("dropout", "margin", "label_smoothing", "ema_decay")
-SHARES = ("wave_probability", "mix_probability", "lpc_instance", "lpc_prototypes")
+SHARES = (
+    "wave_probability", "mix_probability", "lpc_instance", "lpc_prototypes",
+    "positive_decay", "pseudo_decay", "mix_unknown_share",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -103,6 +112,7 @@ class Config:
     # Backbone. The defaults are the source's Conformer.
     backbone: str = "conformer"
     timm_name: str = "resnet18"
+    timm_frequency: str = "mean"  # over the final map's rows, or "stack": side by side, so that pitch is not forgotten
     normalize: str = "mean"  # each utterance's own mean (and deviation) taken away, by bin
     frame_stack: int = 1  # neighbouring frames that share a position
     width: int = 160
@@ -127,6 +137,16 @@ class Config:
     margin: float = 0.2
     margin_warmup_steps: int = 0
 
+    # Several labels a row, some unknown (loss "bce" or "focal"): the loss is over the known pairs alone.
+    loss: str = "cross_entropy"  # for one label a row
+    focal_gamma: float = 2.0
+    positive_weight: float = 1.0  # of what is there, against what is not
+    positive_decay: float = 1.0  # what an epoch leaves of that weight's distance from 1
+    pseudo: str = ""  # a file of kit.training.pseudo; half of each batch is then around its labels
+    pseudo_weight: float = 1.0  # of a pseudo label that says a class is there
+    pseudo_decay: float = 1.0  # what an epoch leaves of it
+    mix_unknown_share: float = 0.0  # a smaller part of a mixture, being unknown, does not make it unknown
+
     # Optimiser: AdamW, linear warm-up, cosine to zero.
     epochs: int = 20
     epoch_steps: int = 0  # steps between validations; 0 is one pass over the training rows
@@ -148,6 +168,9 @@ class Config:
     # Prediction.
     eval_crops: int = 0  # 0 takes the whole utterance, n the mean over n evenly spaced crops
     eval_frames: int = 32_768  # padded frames in one batch
+    eval_windows: str = "none"  # "max" or "top" (the mean of the eval_top highest) over windows of segment_frames
+    eval_overlap: int = 0  # frames that neighbouring windows share, at least
+    eval_top: int = 3
 
     def __post_init__(self):
         for item in fields(self):
@@ -179,6 +202,7 @@ class Config:
         self._check_mix()
         self._check_lpc()
         self._check_images()
+        check_fields(self)
 
     @property
     def drawn_mix(self) -> str:

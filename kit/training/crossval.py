@@ -9,6 +9,7 @@ On one machine the jobs are processes, one a GPU or one a core. Elsewhere: `jobl
 import json
 import threading
 import time
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,8 @@ from tqdm.std import tqdm
 
 from kit.data.atomic import replacing
 from kit.data.competition import Competition
-from kit.data.folds import make_folds
+from kit.data.folds import make_folds, make_label_folds
+from kit.data.labels import label_targets
 from kit.data.store import Store, open_store, pack
 from kit.training.config import Config
 from kit.training.environment import environment
@@ -30,6 +32,7 @@ from kit.training.fit import fit
 from kit.training.lpc import mel_axis_notice
 from kit.training.metrics import METRICS, precision
 from kit.training.predict import predict, probability_table
+from kit.training.priors import fill_with_priors
 
 
 def crossval(
@@ -70,6 +73,9 @@ def crossval(
         parallel(joblib.delayed(_train_fold)(*job, number, threads) for number, job in enumerate(jobs))
     for run in runs:
         run.finish()
+    for told in dict.fromkeys(_told_faults(run.store) for run in runs):
+        if told:
+            warnings.warn(told, stacklevel=2)
     return [run.folder for run in runs]
 
 
@@ -124,7 +130,7 @@ class _Run:
         classes = list(self.store.classes)
         test = tests[0].copy()
         test[classes] = np.mean([table[classes].to_numpy() for table in tests], axis=0)
-        target = oof["label"].map({name: number for number, name in enumerate(classes)}).to_numpy()
+        target = label_targets(oof["label"], classes, self.store.task)
         probability = oof[classes].to_numpy()
         _write_parquet(self.folder / "oof.parquet", oof.reset_index(drop=True))
         _write_parquet(self.folder / "test.parquet", test)
@@ -141,9 +147,18 @@ class _Run:
                 "minutes": sum(part["minutes"] for part in parts.values()),
                 "parameters": parts[self.folds[0]]["parameters"],
                 "cluster": self.competition.cluster,
+                "task": self.store.task,
                 "rows": len(oof),
             },
         )
+
+
+def _told_faults(store: Store) -> str:
+    faults = store.faults()
+    if faults.empty:
+        return ""
+    lines = "\n  ".join(f"{row.id}: {row.fault}" for row in faults.itertuples())
+    return f"{len(faults)} of {len(store.rows('test'))} test recordings got the class priors\n  {lines}"
 
 
 def _refuse_twins(runs: list[_Run]) -> None:
@@ -173,11 +188,16 @@ def _train_fold(config: Config, store_folder, metric, fold, folder: Path, number
     store = open_store(store_folder)
     train, test = store.rows("train"), store.rows("test")
     index = store.index.iloc[train]
-    folds = make_folds(index, config.n_folds, config.fold_seed)
+    if store.task == "multi":
+        folds = make_label_folds(index, store.classes, config.n_folds, config.fold_seed)
+    else:
+        folds = make_folds(index, config.n_folds, config.fold_seed)
     held_out = train[folds == fold]
     fitted = fit(config, store, train[folds != fold], held_out, folder, metric=metric, progress=False)
     oof = predict(fitted.model, store, held_out, config, fitted.accelerator)
     probability = predict(fitted.model, store, test, config, fitted.accelerator)
+    if store.task == "multi":
+        probability = fill_with_priors(probability, store.targets(train[folds != fold]))
     rows = index[folds == fold]
     facts = {"fold": fold, "label": rows["label"].to_numpy()}
     facts |= {"group": rows["group"].to_numpy()} if "group" in rows else {}

@@ -18,19 +18,19 @@ from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from tqdm.std import tqdm
 
-from kit.data.augment import SpecAugment
-from kit.data.dataset import Batch, EpochBatches, SpectrogramDataset, batch_loader, generator_for
-from kit.data.image_augment import ImageAugment
+from kit.data.batches import generator_for
+from kit.data.dataset import Batch
 from kit.data.store import Store
-from kit.data.wave_augment import WaveAugment
 from kit.models.build import build_model
 from kit.training.checkpoint import average_weights, keep_best, load_checkpoint, save_best, save_checkpoint
 from kit.training.config import Config
 from kit.training.finish import finish_prototypes
+from kit.training.loader import train_loader
 from kit.training.losses import classification_loss
 from kit.training.lpc import lpc_losses, mel_axis_notice
 from kit.training.metrics import METRICS, log_loss
-from kit.training.mixup import Mixup, build_mixup, mixup_accuracy
+from kit.training.mixup import build_mixup, mixup_accuracy
+from kit.training.multilabel import check_loss, known_accuracy, multilabel_step
 from kit.training.predict import predict
 
 LPC_DRAWS = 0x6C7063  # "lpc": keeps the draws of shuffled views apart from a step's others
@@ -65,6 +65,7 @@ def fit(
     better. Raises DivergedError where the loss turns NaN or infinite, ValueError where last.pt is another config's.
     """
     folder = Path(folder)
+    check_loss(config, store.task)
     accelerator = _accelerator(config)
     torch.manual_seed(generator_for(config.seed).initial_seed())
     raw = build_model(config, len(store.classes), store.n_mels)
@@ -75,8 +76,8 @@ def fit(
     state = load_checkpoint(folder / "last.pt", config, raw, shown, optimizer, accelerator)
     _check_base(config, store, train_rows)
     mixup = build_mixup(config, raw.stage_names, store.kind)
-    loader = _train_loader(config, store, train_rows, mixup, accelerator)
-    target = store.index["target"].to_numpy()[np.asarray(valid_rows)]
+    loader = train_loader(config, store, train_rows, valid_rows, mixup, accelerator)
+    target = store.targets(np.asarray(valid_rows))
     bar = tqdm(
         total=config.epochs * len(loader), initial=state.epoch * len(loader), desc=config.name, unit="step",
         disable=not (progress and accelerator.is_main_process),
@@ -136,37 +137,6 @@ def _best_precision() -> str:
     return "bf16" if torch.cuda.get_device_capability() >= (8, 0) else "fp16"
 
 
-def _train_loader(config: Config, store: Store, rows: Sequence[int], mixup: Mixup | None, accelerator: Accelerator):
-    dataset = SpectrogramDataset(
-        store, rows, config.segment_frames, train=True, seed=config.seed, augment=_augment(config),
-        wave_augment=_wave_augment(config), draw_mix=mixup and mixup.draw,
-        lpc_order=config.lpc_order if config.mix == "lpc" else 0, device=accelerator.device,
-    )  # fmt: skip
-    batches = EpochBatches(
-        len(dataset), config.batch_size, seed=config.seed, steps=config.epoch_steps,
-        rank=accelerator.process_index, world=accelerator.num_processes,
-    )  # fmt: skip
-    return batch_loader(dataset, batches, config.workers)
-
-
-def _augment(config: Config) -> SpecAugment | ImageAugment:
-    if config.image_channels:
-        return ImageAugment(config.image_channels, config.image_crop_pixels, config.image_flip)
-    return SpecAugment(
-        config.time_masks, config.time_mask_frames, config.freq_masks, config.freq_mask_bins, config.mask_fill
-    )
-
-
-def _wave_augment(config: Config) -> WaveAugment | None:
-    if not config.wave_probability:
-        return None
-    return WaveAugment(
-        config.mel.sample_rate_hz, snr_db=config.wave_snr_db, gain_db=config.wave_gain_db,
-        pitch_semitones=config.wave_pitch_semitones, stretch_rate=config.wave_stretch_rate,
-        background_folder=config.wave_background or None, probability=config.wave_probability,
-    )  # fmt: skip
-
-
 def _train_epoch(config, epoch, model, raw, optimizer, ema, loader, accelerator, bar) -> dict[str, Any]:
     """One epoch; the log's row without its validation."""
     loader.dataset.set_epoch(epoch)
@@ -186,7 +156,7 @@ def _train_epoch(config, epoch, model, raw, optimizer, ema, loader, accelerator,
         if ema:
             ema.update(accelerator.unwrap_model(model), step=step)
         losses[index] = loss
-        right += mixup_accuracy(logits, batch.target, batch.plan).sum()
+        right += _right(logits, batch).sum()
         seen += len(batch.target)
         if index % LOOK_EVERY == LOOK_EVERY - 1 or index == steps - 1:
             _check_losses(losses[: index + 1], epoch * steps, lr)
@@ -212,6 +182,8 @@ def _step(config, step, batch: Batch, model, raw, optimizer, accelerator) -> tup
 
 def _forward(config, step, batch: Batch, model, raw, process: int) -> tuple[Tensor, Tensor]:
     """The loss, and the logits of the net's own head without margin, of the base classes, of the speech view."""
+    if batch.weight is not None:
+        return multilabel_step(config, batch, model)
     items, plan, margin = len(batch.target), batch.plan, margin_at(config, step)
     views = len(batch.mel) // items
     logits, z = model(batch.mel, batch.mask, plan and (plan.repeated(views) if views > 1 else plan).mix)
@@ -230,6 +202,13 @@ def _forward(config, step, batch: Batch, model, raw, process: int) -> tuple[Tens
         terms = lpc_losses(config, raw, z, target, lambda head, z: loss_of(head, head(z)), generator)
         loss = loss + sum(terms.values())
     return loss, logits[:, :base]
+
+
+def _right(logits: Tensor, batch: Batch) -> Tensor:
+    """How right each item is (B,), for the log's accuracy."""
+    if batch.weight is not None:
+        return known_accuracy(logits, batch.plan.apply(batch.target) if batch.plan else batch.target)
+    return mixup_accuracy(logits, batch.target, batch.plan)
 
 
 def _check_losses(losses: Tensor, first_step: int, lr: float) -> None:

@@ -1,4 +1,4 @@
-"""Predictions and embeddings of a model over whole utterances, or over evenly spaced crops."""
+"""Predictions and embeddings of a model over whole utterances, evenly spaced crops, or overlapping windows."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,8 +9,10 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor, nn
 
-from kit.data.dataset import Batch, SpectrogramDataset, batch_loader, length_batches
+from kit.data.batches import length_batches
+from kit.data.dataset import Batch, SpectrogramDataset, batch_loader
 from kit.data.store import Store
+from kit.data.windows import pool_windows
 from kit.training.config import Config
 
 
@@ -19,13 +21,14 @@ def predict(
 ) -> np.ndarray:
     """Class probabilities (N, C) float32, in the order of `rows`, shared out over the processes there are.
 
-    Of a config with n_base classes, the others have probability 0.
+    Of a config with n_base classes, the others have probability 0. Of rows without frames all is NaN.
     """
+    multi = store.task == "multi"
 
     def probability(batch: Batch) -> Tensor:
         logits = model(batch.mel, batch.mask)[0].float()
         logits[:, config.n_base or logits.shape[1] :] = -torch.inf
-        return logits.softmax(1)
+        return logits.sigmoid() if multi else logits.softmax(1)
 
     return _served(probability, model, store, rows, config, accelerator)
 
@@ -45,31 +48,45 @@ def embed(model: nn.Module, store: Store, rows: Sequence[int], config: Config, a
 def _served(
     function: Callable[[Batch], Tensor], model, store, rows, config: Config, accelerator, lpc_order: int = 0
 ) -> np.ndarray:
-    """What function gives of each utterance (N, ...), the mean over its crops."""
+    """What function gives of each utterance (N, ...), the mean over its crops, or what config.eval_windows says."""
+    windows = config.eval_windows != "none"
     dataset = SpectrogramDataset(
         store, rows, config.segment_frames, train=False, crops=config.eval_crops, lpc_order=lpc_order,
-        device=accelerator.device,
+        overlap=config.eval_overlap if windows else None, device=accelerator.device,
     )  # fmt: skip
     sizes = store.index["frames"].to_numpy()[np.asarray(rows)]
     if config.eval_crops:
         sizes = np.full_like(sizes, dataset.segment * config.eval_crops)
     hop = 1 if store.kind == "mel" else store.mel.hop_samples
-    batches = length_batches(sizes, config.eval_frames * hop)[accelerator.process_index :: accelerator.num_processes]
+    usable = np.flatnonzero(sizes > 0)
+    if windows:
+        step = dataset.segment - config.eval_overlap * hop
+        sizes = dataset.segment * (1 + np.ceil((sizes - dataset.segment).clip(min=0) / step).astype(int))
+    batches = length_batches(sizes[usable], config.eval_frames * hop)
+    batches = [usable[batch].tolist() for batch in batches][accelerator.process_index :: accelerator.num_processes]
     was_training, found = model.training, []
     model.eval()
     for batch in batch_loader(dataset, batches):
         with accelerator.autocast():
             found.append((batch.row.numpy(), function(batch).cpu().numpy()))
     model.train(was_training)
-    return _in_order(gather_object(found), np.asarray(rows), max(1, config.eval_crops))
+    return _in_order(gather_object(found), np.asarray(rows), config)
 
 
-def _in_order(found: list[tuple[np.ndarray, np.ndarray]], rows: np.ndarray, crops: int) -> np.ndarray:
-    row = np.concatenate([row for row, _ in found]).reshape(-1, crops)[:, 0]
+def _in_order(found: list[tuple[np.ndarray, np.ndarray]], rows: np.ndarray, config: Config) -> np.ndarray:
+    row = np.concatenate([row for row, _ in found])
     value = np.concatenate([value for _, value in found])  # (N · crops, ...)
-    value = value.reshape(len(row), crops, *value.shape[1:]).mean(1)
-    place = pd.Series(np.arange(len(row)), index=row)
-    return value[place[rows].to_numpy()].astype(np.float32)
+    if config.eval_windows != "none":
+        first = np.flatnonzero(np.append(True, row[1:] != row[:-1]))
+        row, value = row[first], pool_windows(value, first, config.eval_windows, config.eval_top)
+    else:
+        crops = max(1, config.eval_crops)
+        row = row.reshape(-1, crops)[:, 0]
+        value = value.reshape(len(row), crops, *value.shape[1:]).mean(1)
+    place = pd.Series(np.arange(len(row)), index=row).reindex(rows, fill_value=-1).to_numpy()
+    ordered = value[place].astype(np.float32)
+    ordered[place < 0] = np.nan
+    return ordered
 
 
 def probability_table(store: Store, rows: Sequence[int], probability: np.ndarray, **columns) -> pd.DataFrame:

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from kit.data.augment import MaskPlan, SpecAugment, _hide, _hide_on_cpu, mean_frame
-from kit.data.dataset import generator_for
+from kit.data.batches import generator_for
 
 
 def plan_of(time=(0, 0), freq=(0, 0)) -> MaskPlan:

@@ -4,7 +4,8 @@ import torch
 
 from kit.data.audio import LogMel
 from kit.data.augment import SpecAugment
-from kit.data.dataset import EpochBatches, SpectrogramDataset, batch_loader, length_batches
+from kit.data.batches import EpochBatches, length_batches
+from kit.data.dataset import SpectrogramDataset, batch_loader
 from kit.data.lpc import LPCViews, mel_lpc_views
 from kit.data.store import pack
 from kit.training.mixup import MixPlan, Mixup

@@ -26,7 +26,7 @@ def test_an_unknown_preset_lists_the_choices():
 
 LPC = {"mix": "lpc", "head": "cosine"}
 FAULTS = [
-    ({"head": "arcface"}, "head must be one of linear, cosine, am_softmax, got 'arcface'"),
+    ({"head": "arcface"}, "head must be one of linear, cosine, am_softmax, sed, got 'arcface'"),
     ({"pooling": "max"}, "pooling must be one of mean, attention, statistics, gem, sed, got 'max'"),
     ({"margin": 1.5}, r"margin must be in \[0, 1\), got 1.5"),
     ({"dropout": -0.1}, r"dropout must be in \[0, 1\), got -0.1"),
@@ -72,6 +72,17 @@ FAULTS = [
     ({**LPC, "lpc_with": "input", "mix_from_epoch": 21}, r"mix_from_epoch must be at most epochs \(20\), got 21"),
     ({**LPC, "mix_places": ("stem",)}, r"mix_places must be empty unless mix is \"manifold\", got \('stem',\)"),
     ({"n_base": -1}, "n_base must be at least 0, got -1"),
+    ({"loss": "mse"}, "loss must be one of cross_entropy, bce, focal, got 'mse'"),
+    ({"focal_gamma": -1.0}, "focal_gamma must be at least 0, got -1.0"),
+    ({"positive_weight": float("inf")}, "positive_weight must be finite, got inf"),
+    ({"pseudo_decay": 1.5}, r"pseudo_decay must be in \[0, 1\], got 1.5"),
+    ({"eval_windows": "mean"}, "eval_windows must be one of none, max, top, got 'mean'"),
+    ({"eval_overlap": 128}, r"eval_overlap must be below segment_frames \(128\), got 128"),
+    ({"eval_windows": "max", "eval_crops": 3}, "eval_crops must be 0 with eval_windows 'max', got 3"),
+    ({"pseudo": "x.parquet"}, 'loss must be "bce" or "focal" with pseudo, got "cross_entropy"'),
+    ({"mix_unknown_share": 0.1}, 'loss must be "bce" or "focal" with mix_unknown_share, got "cross_entropy"'),
+    ({"loss": "bce", "mix": "lpc", "head": "cosine"}, "mix must not be \"lpc\", .* with loss 'bce'"),
+    ({"head": "sed", "backbone": "transformer"}, 'head must not be "sed" with backbone "transformer"'),
 ]
 
 

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from kit.training.metrics import METRICS, ROW_TERMS, accuracy, log_loss, lwlrap, precision
+from kit.training.metrics import (
+    METRICS,
+    ROW_TERMS,
+    accuracy,
+    class_average_precision,
+    log_loss,
+    lwlrap,
+    micro_precision,
+    precision,
+)
 
 TARGET = np.array([0, 1, 2])
 PROBABILITY = np.array([[0.5, 0.3, 0.2], [0.6, 0.3, 0.1], [0.1, 0.1, 0.8]])
@@ -56,6 +65,28 @@ def test_precision_by_hand():
     assert precision(TAGS, np.full((2, 3), 0.49)) == 0
 
 
+def test_unknown_pairs_are_left_out_and_for_lwlrap_are_no_labels():
+    known = np.array([[1, -1, 1], [-1, 1, 0]])
+    assert micro_precision(known, TAG_PROBABILITY) == 1  # 0.6 is of a pair that nobody checked
+    assert micro_precision(known, TAG_PROBABILITY, threshold=0.4) == pytest.approx(2 / 3)
+    assert micro_precision(known, TAG_PROBABILITY, threshold=0.95) == 0
+    assert log_loss(known, TAG_PROBABILITY) == pytest.approx(-np.log([0.9, 0.2, 0.7, 0.6]).mean())
+    assert lwlrap(known, TAG_PROBABILITY) == lwlrap(TAGS, TAG_PROBABILITY)
+
+
+def test_each_classs_average_precision_by_hand():
+    target = np.array([[1, 0, -1], [0, 0, 1], [1, -1, 0]])
+    probability = np.array([[0.9, 0.1, 0.9], [0.5, 0.2, 0.3], [0.4, 0.3, 0.8]])
+    found = class_average_precision(target, probability)
+    assert found[0] == pytest.approx((1 + 2 / 3) / 2) and np.isnan(found[1])
+    assert found[2] == pytest.approx(1 / 2)  # without its unknown row, second of two
+
+
+def test_average_precision_agrees_with_scikit_learn(multi):
+    expected = reference.average_precision_score(*multi, average=None)
+    assert class_average_precision(*multi) == pytest.approx(expected)
+
+
 def test_single_labels_agree_with_scikit_learn(single):
     target, probability = single
     predicted = probability.argmax(1)
@@ -105,7 +136,7 @@ def test_the_order_of_rows_does_not_matter_and_inputs_stay(name, single, rng):
         ([0, 1], PROBABILITY, r"target must have shape \(3,\) or \(3, 3\), got \(2,\)"),
         ([0, 1, 3], PROBABILITY, "target must hold whole numbers from 0 to 2, got 0 to 3"),
         ([0, 1, 0.5], PROBABILITY, "target must hold whole numbers from 0 to 2, got 0.0 to 1.0"),
-        (np.full((3, 3), 2), PROBABILITY, "target must hold whole numbers from 0 to 1, got 2 to 2"),
+        (np.full((3, 3), 2), PROBABILITY, "target must hold whole numbers from -1 to 1, got 2 to 2"),
         ([0], [[0.5, np.nan]], "probability must be finite, got nan in row 0, class 1"),
     ],
 )

@@ -1,0 +1,62 @@
+"""A sound event detector's head: every frame is classified, and each class attends to the frames that show it.
+
+After Kong et al. 2020 (arXiv 1912.10211), as competitors build it: frames smoothed by the maximum plus the mean of
+neighbours, a hidden layer, then attention over time for each class. Attention and classifier here weigh logits, not
+probabilities, and the attention is not squashed by a tanh, so that one frame among many can have all the weight.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from kit.models.pooling import weights_over_time
+
+MOST_WIDTH = 512  # of the hidden layer
+
+
+class ClassAttention(nn.Module):
+    """frames (B, T, D) to an embedding a class, z (B, C, D): z_c = Σ_t a_tc h_t, a_c = softmax over valid frames."""
+
+    def __init__(self, width: int, n_classes: int):
+        super().__init__()
+        self.out_width = min(width, MOST_WIDTH)
+        self.hidden = nn.Linear(width, self.out_width)
+        self.score = nn.Linear(self.out_width, n_classes)
+
+    def forward(self, frames: Tensor, mask: Tensor | None = None) -> Tensor:
+        h = self.frames(frames, mask)
+        weights = weights_over_time(self.score(h), mask)  # (B, T, C)
+        return weights.transpose(1, 2).to(h.dtype) @ h
+
+    def frames(self, frames: Tensor, mask: Tensor | None = None) -> Tensor:
+        """What is attended to (B, T, D): frames with their neighbours, through the hidden layer."""
+        return torch.relu(self.hidden(smooth(frames, mask)))
+
+
+class FrameHead(nn.Module):
+    """logits_c = W_c · z_c + b_c of z (B, C, D); the same weights classify single frames."""
+
+    def __init__(self, width: int, n_classes: int):
+        super().__init__()
+        self.linear = nn.Linear(width, n_classes)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return (z * self.linear.weight).sum(-1) + self.linear.bias
+
+    def framewise(self, frames: Tensor) -> Tensor:
+        """Logits (B, T, C) of frames (B, T, D); a clip's are their mean by the attention's weights."""
+        return self.linear(frames)
+
+    def with_margin(self, logits: Tensor, target: Tensor, margin: float | Tensor | None = None) -> Tensor:
+        """The logits as they are: this head has no margin."""
+        return logits
+
+
+def smooth(frames: Tensor, mask: Tensor | None = None) -> Tensor:
+    """The maximum plus the mean of each frame and its two neighbours (B, T, D); padded frames are no neighbours."""
+    valid = torch.ones_like(frames[..., :1]) if mask is None else mask.unsqueeze(-1).to(frames.dtype)  # (B, T, 1)
+    lowest = torch.finfo(frames.dtype).min
+    highest = F.max_pool1d(frames.masked_fill(valid == 0, lowest).transpose(1, 2), 3, 1, 1).transpose(1, 2)
+    total = F.avg_pool1d((frames * valid).transpose(1, 2), 3, 1, 1).transpose(1, 2)
+    share = F.avg_pool1d(valid.transpose(1, 2), 3, 1, 1).transpose(1, 2)
+    return torch.where(valid == 0, 0.0, highest + total / share.clamp(min=1e-6))
