@@ -54,4 +54,4 @@ bench: $(VENV)/installed
 	$(RUN) -m kit bench
 
 clean:
-	rm -rf runs cache data/voices .pytest_cache .ruff_cache
+	rm -rf runs cache data/voices data/rainforest .pytest_cache .ruff_cache

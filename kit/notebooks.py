@@ -13,7 +13,8 @@ from kit.data.atomic import replacing
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 SOUNDS = ("hw4", "table")
-SUBJECTS = {"07": ("table",), "08": ("images",)}  # the layouts that a notebook is about, where those are not SOUNDS
+# The layouts that a notebook is about, where those are not SOUNDS.
+SUBJECTS = {"06": ("rfcx",), "07": ("table",), "08": ("images",)}
 STUDIES = ("04",)  # as long as a competition's whole day: run on a folder where asked for by number
 QUIET = ["--IPKernelApp.log_level=CRITICAL"]  # else it warns of its loopback socket, and logs its own shutdown
 

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from kit.data.augment import SpecAugment
+from kit.data.batches import EpochBatches
 from kit.data.competition import open_competition
-from kit.data.dataset import EpochBatches, SpectrogramDataset, batch_loader
+from kit.data.dataset import SpectrogramDataset, batch_loader
 from kit.data.store import Store, pack
 from tests.bench.batch_source import source_loader
 

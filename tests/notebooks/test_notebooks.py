@@ -24,12 +24,14 @@ def code_cells(path):
     return [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
 
 
-def test_notebooks_run_and_leave_submissions_that_are_accepted(executed, voices):
+def test_notebooks_run_and_leave_submissions_that_are_accepted(executed, voices, rainforest):
     ledger = read_ledger(executed / "submissions/ledger.csv")
     assert {"simple", "medium", "strong", "boss", "timm", "blend"} <= set(ledger["name"])
     assert ledger[["cv", "public", "private"]].notna().all(axis=None)
-    for file in ledger["file"]:
-        check_submission(executed / file, voices)
+    known = {competition.folder.name: competition for competition in (voices, rainforest)}
+    assert set(ledger["competition"]) == set(known)
+    for file, name in zip(ledger["file"], ledger["competition"], strict=True):
+        check_submission(executed / file, known[name])
     runs = executed / f"runs/{voices.folder.name}-tiny"
     assert sorted(path.name for path in runs.glob("*-s0")) == [
         f"{name}-s0" for name in ("boss", "medium", "simple", "strong", "timm")

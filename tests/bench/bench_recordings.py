@@ -1,0 +1,101 @@
+"""One-minute recordings at 48 kHz to log-mels of 128 bins, on all cores; a recording's windows through a net.
+
+To reach: 100 × real time on 2 cores, in under 2 GB whatever the number of recordings.
+"""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import torch
+
+from kit.data.audio import MelSpec
+from kit.data.dataset import SpectrogramDataset
+from kit.data.store import Store
+from kit.models.build import build_model
+from kit.training.recording_presets import recording_config
+
+MINUTES = 24
+PACK = """
+import resource, sys, time
+from kit.data.audio import MelSpec
+from kit.data.competition import open_competition
+from kit.data.store import pack
+competition = open_competition(sys.argv[1])
+started = time.perf_counter()
+pack(competition, sys.argv[2], MelSpec(48000, 128, 0.04, 0.01, 60.0, 16000.0), progress=False)
+print(time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """RFCX's layout: as many minutes of noise, each a link to one of two files on disk."""
+    rng, names = np.random.default_rng(0), [f"{number:09x}" for number in range(MINUTES)]
+    for split in ("train", "test"):
+        (tmp_path / split).mkdir()
+        noise = (rng.standard_normal(60 * 48000) * 300).astype(np.int16)
+        soundfile.write(tmp_path / f"{split}.flac", noise, 48000)
+    half = MINUTES // 2
+    for number, name in enumerate(names):
+        split = "train" if number < half else "test"
+        os.link(tmp_path / f"{split}.flac", tmp_path / split / f"{name}.flac")
+    head = "recording_id,species_id,songtype_id,t_min,f_min,t_max,f_max\n"
+    (tmp_path / "train_tp.csv").write_text(head + "".join(f"{name},0,1,1,500,2,900\n" for name in names[:half]))
+    (tmp_path / "train_fp.csv").write_text(head + f"{names[0]},1,1,1,500,2,900\n")
+    sample = "".join(f"{name},0,0\n" for name in names[half:])
+    (tmp_path / "sample_submission.csv").write_text("recording_id,s0,s1\n" + sample)
+    return tmp_path
+
+
+@pytest.mark.benchmark(group=f"packing {MINUTES} minutes of 48 kHz FLAC as log-mels")
+def test_pack_kit(benchmark, folder, tmp_path_factory):
+    """In a process of its own, so that its memory can be told."""
+
+    def once():
+        command = [sys.executable, "-c", PACK, str(folder), str(tmp_path_factory.mktemp("cache"))]
+        seconds, megabytes = map(float, subprocess.check_output(command, text=True).split())
+        benchmark.extra_info["times real time"] = round(60 * MINUTES / seconds)
+        benchmark.extra_info["memory (MB)"] = round(megabytes)
+
+    benchmark.pedantic(once, rounds=2)
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory):
+    """A store of one minute, and the demo's net."""
+    config = recording_config("demo")
+    frames = MelSpec.n_frames(config.mel, 60 * config.mel.sample_rate_hz)
+    index = pd.DataFrame({"id": ["a"], "split": "test", "target": -1, "start": 0, "frames": frames})
+    features = torch.randn(frames, 128, generator=torch.Generator().manual_seed(0)).half()
+    store = Store(tmp_path_factory.mktemp("store"), features, index, "mel", ("s0", "s1"), config.mel, "multi")
+    dataset = SpectrogramDataset(store, [0], config.segment_frames, train=False, overlap=config.eval_overlap)
+    return dataset, build_model(config, 2, 128).eval()
+
+
+@pytest.mark.benchmark(group="the windows of a minute through a net")
+def test_windows_single(benchmark, recording):
+    dataset, net = recording
+
+    @torch.inference_mode()
+    def once():
+        for window in dataset[0].mel.split(1):
+            net(window)
+
+    benchmark.pedantic(once, rounds=5, warmup_rounds=1)
+
+
+@pytest.mark.benchmark(group="the windows of a minute through a net")
+def test_windows_kit(benchmark, recording):
+    """All of them as one batch."""
+    dataset, net = recording
+
+    @torch.inference_mode()
+    def once():
+        net(dataset[0].mel)
+
+    benchmark.pedantic(once, rounds=5, warmup_rounds=1)
