@@ -6,48 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from kit.data.audio import MelSpec
-from kit.data.augment import FILLS
-from kit.data.windows import POOLS
-from kit.models.pixels import STEMS
-from kit.training.mixup import MIXES
-from kit.training.multilabel import LOSSES, check_fields
-
-CHOICES = {
-    "features": ("mel", "wave"),
-    "mask_fill": FILLS,
-    "mix": (*MIXES, "lpc"),
-    "lpc_with": tuple(MIXES),
-    "lpc_swap": ("none", "least", "most"),
-    "backbone": ("transformer", "conformer", "timm"),
-    "timm_stem": STEMS,
-    "timm_frequency": ("mean", "stack"),
-    "normalize": ("none", "mean", "mean_std"),
-    "conv_norm": ("batch", "group"),
-    "pooling": ("mean", "attention", "statistics", "gem", "sed"),
-    "head": ("linear", "cosine", "am_softmax", "sed"),
-    "loss": LOSSES,
-    "keep": ("best", "last"),
-    "eval_windows": ("none", *POOLS),
-    "precision": ("auto", "fp32", "bf16", "fp16"),
-}
-AT_LEAST_ONE = (
-    "segment_frames", "width", "layers", "heads", "ff_width", "kernel_size", "frame_stack", "epochs", "batch_size",
-    "patience", "average_best", "eval_frames",
-    "n_folds", "mix_from_epoch", "lpc_order", "eval_top",
-)  # fmt: skip
-AT_LEAST_ZERO = (
-    "seed", "fold_seed", "time_masks", "time_mask_frames", "freq_masks", "freq_mask_bins", "margin_warmup_steps",
-    "warmup_steps", "weight_decay", "clip_norm", "epoch_steps", "eval_crops", "workers",
-    "mix_alpha", "mix_until_epoch", "lpc_formant", "lpc_residual", "lpc_recombination", "lpc_shuffled",
-    "lpc_swap_weight", "n_base",
-    "image_channels", "image_crop_pixels",
-    "focal_gamma", "positive_weight", "pseudo_weight", "eval_overlap",
-)  # fmt: skip
-FRACTIONS = ("dropout", "margin", "label_smoothing", "ema_decay")
-SHARES = (
-    "wave_probability", "mix_probability", "lpc_instance", "lpc_prototypes",
-    "positive_decay", "pseudo_decay", "mix_unknown_share",
-)  # fmt: skip
+from kit.training.rules import check
 
 
 @dataclass(frozen=True)
@@ -173,95 +132,12 @@ class Config:
     eval_top: int = 3
 
     def __post_init__(self):
-        for item in fields(self):
-            _check_type(item.name, getattr(self, item.name), item.type)
-        for name, choices in CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
-        for names, least in ((AT_LEAST_ONE, 1), (AT_LEAST_ZERO, 0)):
-            for name in names:
-                if not getattr(self, name) >= least:
-                    raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
-        for name in FRACTIONS:
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}")
-        for name in SHARES:
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be in [0, 1], got {getattr(self, name)}")
-        for name in ("lr", "scale"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
-        if not self.name or any(mark in self.name for mark in "/\\\0") or self.name.startswith("."):
-            raise ValueError(f"name must be usable as a folder's name, got {self.name!r}")
-        if self.backbone != "timm" and self.width % self.heads:
-            raise ValueError(f"width must be a multiple of heads ({self.heads}), got {self.width}")
-        if self.wave_probability and self.features != "wave":
-            raise ValueError(f'wave_probability must be 0 unless features is "wave", got {self.wave_probability}')
-        if self.kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size must be odd, got {self.kernel_size}")
-        self._check_mix()
-        self._check_lpc()
-        self._check_images()
-        check_fields(self)
+        check(self)
 
     @property
     def drawn_mix(self) -> str:
         """Which mixup plans are drawn: mix, or with "lpc" what goes with it."""
         return self.lpc_with if self.mix == "lpc" else self.mix
-
-    def _check_mix(self) -> None:
-        if self.drawn_mix == "wave" and self.features != "wave":
-            raise ValueError(f'features must be "wave" with mix "wave", got {self.features!r}')
-        if self.mix_alpha == float("inf"):
-            raise ValueError("mix_alpha must be finite, got inf")
-        if self.mix_places and self.drawn_mix != "manifold":
-            raise ValueError(f'mix_places must be empty unless mix is "manifold", got {self.mix_places!r}')
-        if len(set(self.mix_places)) < len(self.mix_places):
-            raise ValueError(f"mix_places must name each place once, got {self.mix_places!r}")
-        if self.drawn_mix != "none" and self.mix_from_epoch > self.epochs:
-            raise ValueError(f"mix_from_epoch must be at most epochs ({self.epochs}), got {self.mix_from_epoch}")
-        if 0 < self.mix_until_epoch < self.mix_from_epoch:
-            raise ValueError(
-                f"mix_until_epoch must be 0 or at least mix_from_epoch ({self.mix_from_epoch}), "
-                f"got {self.mix_until_epoch}"
-            )
-
-    def _check_lpc(self) -> None:
-        if self.mix != "lpc":
-            for name in ("lpc_with", "lpc_swap", "lpc_prototypes"):
-                if getattr(self, name) not in ("none", 0):
-                    raise ValueError(f'{name} must be left out unless mix is "lpc", got {getattr(self, name)!r}')
-        for name in ("lpc_formant", "lpc_residual", "lpc_recombination", "lpc_shuffled", "lpc_swap_weight"):
-            if getattr(self, name) == float("inf"):
-                raise ValueError(f"{name} must be finite, got inf")
-        trained = self.replace_prototypes or self.lpc_formant and self.lpc_residual
-        if self.lpc_prototypes and not trained:
-            raise ValueError(
-                "lpc_prototypes must be 0 where lpc_formant or lpc_residual is 0 and replace_prototypes False, "
-                f"got {self.lpc_prototypes}"
-            )
-        for needed, why in ((self.mix == "lpc", 'mix "lpc"'), (self.replace_prototypes, "replace_prototypes")):
-            if needed and self.head not in ("cosine", "am_softmax"):
-                raise ValueError(
-                    f"head must be cosine or am_softmax with {why}, which is about angles, got {self.head!r}"
-                )
-
-    def _check_images(self) -> None:
-        if self.keep == "last" and self.average_best > 1:
-            raise ValueError(f'average_best must be 1 with keep "last", got {self.average_best}')
-        if self.timm_stem != "as_built" and self.backbone != "timm":
-            raise ValueError(f'timm_stem must be "as_built" unless backbone is "timm", got {self.timm_stem!r}')
-        if not self.image_channels:
-            wanted = {"image_crop_pixels": 0, "image_flip": False}
-        else:
-            wanted = {"backbone": "timm", "features": "mel", "normalize": "none"}
-            wanted |= {"time_masks": 0, "freq_masks": 0, "eval_crops": 0}
-        if self.image_channels and self.mix == "lpc":
-            raise ValueError(f'mix must not be "lpc" with image_channels {self.image_channels}, got "lpc"')
-        for name, value in wanted.items():
-            if getattr(self, name) != value:
-                found = getattr(self, name)
-                raise ValueError(f"{name} must be {value!r} with image_channels {self.image_channels}, got {found!r}")
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Config":
@@ -292,9 +168,3 @@ def _check_keys(values: Any, cls: type, prefix: str = "") -> None:
     for key in values:
         if key not in known:
             raise ValueError(f"{prefix}{key} is no field; the fields are {', '.join(known)}")
-
-
-def _check_type(name: str, value: Any, kind: type) -> None:
-    allowed = (int, float) if kind is float else (kind,)
-    if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
-        raise ValueError(f"{name} must be of type {kind.__name__}, got {value!r}")
