@@ -179,8 +179,8 @@ def frame_stages(config, n_mels: int, layer: Callable[[], nn.Module]) -> dict[st
 
 BACKBONES = {"transformer": transformer, "conformer": conformer, "timm": timm_net}
 HEADS = {
-    "sed": lambda config, width, n_classes: FrameHead(width, n_classes),
     "linear": lambda config, width, n_classes: LinearHead(width, n_classes),
     "cosine": lambda config, width, n_classes: CosineHead(width, n_classes, config.scale),
     "am_softmax": lambda config, width, n_classes: AMSoftmaxHead(width, n_classes, config.scale, config.margin),
+    "sed": lambda config, width, n_classes: FrameHead(width, n_classes),
 }

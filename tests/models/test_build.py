@@ -167,7 +167,7 @@ def test_compiles_to_one_graph(backbone, masked):
     [
         ({"backbone": "conformers"}, "backbone must be one of transformer, conformer, timm, got 'conformers'"),
         ({"pooling": "max"}, "pooling must be one of mean, attention, statistics, gem, sed, got 'max'"),
-        ({"head": "arc"}, "head must be one of linear, cosine, am_softmax, got 'arc'"),
+        ({"head": "arc"}, "head must be one of linear, cosine, am_softmax, sed, got 'arc'"),
         ({"layers": 0}, "layers must be >= 1, got 0"),
     ],
 )
