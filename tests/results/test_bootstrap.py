@@ -173,7 +173,10 @@ TARGET, PROBABILITY = np.array([0, 1, 1]), np.full((3, 2), 0.5)
     ("change", "message"),
     [
         ({"probability": PROBABILITY[:2]}, r"probability must hold the target's 3 rows, got shape \(2, 2\)"),
-        ({"metric": "acuracy"}, "metric must be a function or one of accuracy, log_loss, lwlrap, precision, got 'acur"),
+        (
+            {"metric": "acuracy"},
+            "metric must be a function or one of accuracy, log_loss, lwlrap, precision, micro_precision, got",
+        ),
         ({"clusters": [1, 2]}, r"clusters must have shape \(3,\), got \(2,\)"),
         ({"clusters": [7, 7, 7]}, "a bootstrap must have at least 2 clusters, got 1"),
         ({"target": np.eye(3, 2, dtype=int)[[0, 2, 2]], "metric": "lwlrap"}, "at least 2 clusters, got 1"),

@@ -10,6 +10,7 @@ from kit.data.augment import SpecAugment
 from kit.data.folds import make_folds
 from kit.data.image_augment import ImageAugment
 from kit.training import fit as fit_module
+from kit.training import loader as loader_module
 from kit.training.checkpoint import average_weights, load_model
 from kit.training.fit import DivergedError, fit, learning_rate, margin_at
 from kit.training.losses import classification_loss
@@ -183,9 +184,9 @@ def test_the_last_epoch_is_kept_and_training_never_stops_early(store, rows, tiny
 
 
 def test_sounds_are_masked_and_images_cut_anew(tiny):
-    assert fit_module._augment(tiny) == SpecAugment(2, 10, 2, 8, "mean")
+    assert loader_module._augment(tiny) == SpecAugment(2, 10, 2, 8, "mean")
     photos = replace(image_config("full", 32, 3), image_crop_pixels=5)
-    assert fit_module._augment(photos) == ImageAugment(3, 5, True)
+    assert loader_module._augment(photos) == ImageAugment(3, 5, True)
 
 
 def test_the_logs_accuracy_is_among_the_base_classes(store, rows, tiny, tmp_path, monkeypatch):
