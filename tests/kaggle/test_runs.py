@@ -112,6 +112,12 @@ def files_of(work, competition):
     return rows.set_index("name")["file"]
 
 
+def best_row(ledger):
+    """Of the highest CV; of equal ones the first, as tiny nets often are."""
+    rows = read_ledger(ledger)
+    return rows.loc[rows["cv"].idxmax()]
+
+
 def test_what_it_leaves_is_what_a_run_at_home_leaves(pushed, executed, voices_folder):
     """Byte for byte, in the same versions: every CSV that both made of the same data."""
     at_home = files_of(executed, voices_folder.name)
@@ -119,7 +125,7 @@ def test_what_it_leaves_is_what_a_run_at_home_leaves(pushed, executed, voices_fo
     assert list(there.index) == list(at_home.index)
     for name in at_home.index:
         assert (pushed / there[name]).read_bytes() == (executed / at_home[name]).read_bytes(), name
-    best = read_ledger(pushed / "submissions/ledger.csv").sort_values("cv").iloc[-1]["file"]
+    best = best_row(pushed / "submissions/ledger.csv")["file"]
     assert (pushed / "submission.csv").read_bytes() == (pushed / best).read_bytes()
 
 
@@ -148,6 +154,6 @@ def test_from_the_stub_to_the_same_submission(texts, pushed, account, stub, kit,
     assert rows.loc["simple", "sha256"] == file_sha256(executed / at_home)
     assert rows.loc["simple", "kernel"] == f"{ref}/1"
     assert kit("submit", "--kernel", f"{ref}/1", "--competition", SLUG)[0] == 0
-    rows = read_ledger("submissions/ledger.csv").sort_values("cv", ascending=False)
-    assert (rows["public"].iloc[0], rows["status"].iloc[0], rows["ref"].iloc[0]) == (0.71234, "complete", "5000")
-    assert rows["sha256"].iloc[0] == file_sha256(pushed / "submission.csv")
+    sent = best_row("submissions/ledger.csv")
+    assert (sent["public"], sent["status"], sent["ref"]) == (0.71234, "complete", "5000")
+    assert sent["sha256"] == file_sha256(pushed / "submission.csv")
