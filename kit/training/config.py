@@ -117,6 +117,7 @@ class Config:
     label_smoothing: float = 0.0
     ema_decay: float = 0.0
     precision: str = "auto"  # bf16 where the card has it, fp16 on older cards, fp32 on a CPU
+    step: str = "eager"  # "compiled": by torch.compile; "graph": that, and on a GPU a step is one CUDA graph
     workers: int = 0  # DataLoader processes; worth it only with waveform augmentation
 
     # Early stopping on the competition's metric, and what is kept.

@@ -19,21 +19,19 @@ from torch import Tensor, nn
 from tqdm.std import tqdm
 
 from kit.data.batches import generator_for
-from kit.data.dataset import Batch
 from kit.data.store import Store
 from kit.models.build import build_model
 from kit.training.checkpoint import average_weights, keep_best, load_checkpoint, save_best, save_checkpoint
 from kit.training.config import Config
 from kit.training.finish import finish_prototypes
 from kit.training.loader import train_loader
-from kit.training.losses import classification_loss
-from kit.training.lpc import lpc_losses, mel_axis_notice
+from kit.training.lpc import mel_axis_notice
 from kit.training.metrics import METRICS, log_loss
-from kit.training.mixup import build_mixup, mixup_accuracy
-from kit.training.multilabel import check_loss, known_accuracy, multilabel_step
+from kit.training.mixup import build_mixup
+from kit.training.multilabel import check_loss
 from kit.training.predict import predict
+from kit.training.step import TrainStep, build_optimizer
 
-LPC_DRAWS = 0x6C7063  # "lpc": keeps the draws of shuffled views apart from a step's others
 LOOK_EVERY = 50  # steps between looks at the losses: on a GPU, each look makes the host wait for the card
 
 
@@ -69,12 +67,13 @@ def fit(
     accelerator = _accelerator(config)
     torch.manual_seed(generator_for(config.seed).initial_seed())
     raw = build_model(config, len(store.classes), store.n_mels)
-    optimizer = torch.optim.AdamW(raw.parameters(), config.lr, weight_decay=config.weight_decay)
-    model, optimizer = accelerator.prepare(raw, optimizer)
+    raw.to(accelerator.device)
+    model, optimizer = accelerator.prepare(raw, build_optimizer(config, raw))
     ema = ModelEmaV3(raw, config.ema_decay, use_warmup=True) if config.ema_decay else None
     shown = ema.module if ema else raw  # what is validated and kept
     state = load_checkpoint(folder / "last.pt", config, raw, shown, optimizer, accelerator)
     _check_base(config, store, train_rows)
+    step = TrainStep(config, model, raw, optimizer, accelerator)
     mixup = build_mixup(config, raw.stage_names, store.kind)
     loader = train_loader(config, store, train_rows, valid_rows, mixup, accelerator)
     target = store.targets(np.asarray(valid_rows))
@@ -85,7 +84,7 @@ def fit(
     if not bar.disable and (notice := mel_axis_notice(config, store)):
         bar.write(notice)
     while state.epoch < config.epochs and state.stale < config.patience:
-        row = _train_epoch(config, state.epoch, model, raw, optimizer, ema, loader, accelerator, bar)
+        row = _train_epoch(config, state.epoch, step, ema, loader, bar)
         probability = predict(shown, store, valid_rows, config, accelerator)
         row |= {"valid_score": METRICS[metric](target, probability), "valid_loss": log_loss(target, probability)}
         keep_best(state, row, shown, config)
@@ -113,11 +112,6 @@ def learning_rate(config: Config, step: int, steps: int) -> float:
     return config.lr * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup)))
 
 
-def margin_at(config: Config, step: int) -> float:
-    """The head's margin at a step: grows linearly over the warm-up."""
-    return config.margin * min(1.0, step / config.margin_warmup_steps) if config.margin_warmup_steps else config.margin
-
-
 def _check_base(config: Config, store: Store, rows: Sequence[int]) -> None:
     if config.n_base:
         highest, n_classes = int(store.index["target"].to_numpy()[np.asarray(rows)].max()), len(store.classes)
@@ -137,26 +131,24 @@ def _best_precision() -> str:
     return "bf16" if torch.cuda.get_device_capability() >= (8, 0) else "fp16"
 
 
-def _train_epoch(config, epoch, model, raw, optimizer, ema, loader, accelerator, bar) -> dict[str, Any]:
+def _train_epoch(config, epoch, step: TrainStep, ema, loader, bar) -> dict[str, Any]:
     """One epoch; the log's row without its validation."""
     loader.dataset.set_epoch(epoch)
     loader.batch_sampler.set_epoch(epoch)
-    model.train()
-    steps = len(loader)
+    step.model.train()
+    steps, accelerator = len(loader), step.accelerator
     losses = torch.zeros(steps, device=accelerator.device)
     right = torch.zeros((), device=accelerator.device)
     seen = 0
     for index, batch in enumerate(loader):
-        step = epoch * steps + index
-        lr = learning_rate(config, step, config.epochs * steps)
-        for group in optimizer.param_groups:
-            group["lr"] = lr
+        number = epoch * steps + index
+        lr = learning_rate(config, number, config.epochs * steps)
         torch.manual_seed(generator_for(config.seed, epoch, index, accelerator.process_index).initial_seed())
-        loss, logits = _step(config, step, batch, model, raw, optimizer, accelerator)
+        losses[index], of_batch = step(batch, number, lr)
+        step.optimizer.zero_grad()
         if ema:
-            ema.update(accelerator.unwrap_model(model), step=step)
-        losses[index] = loss
-        right += _right(logits, batch).sum()
+            ema.update(accelerator.unwrap_model(step.model), step=number)
+        right += of_batch
         seen += len(batch.target)
         if index % LOOK_EVERY == LOOK_EVERY - 1 or index == steps - 1:
             _check_losses(losses[: index + 1], epoch * steps, lr)
@@ -166,49 +158,6 @@ def _train_epoch(config, epoch, model, raw, optimizer, ema, loader, accelerator,
         "epoch": epoch + 1, "step": (epoch + 1) * steps, "lr": lr,
         "loss": shared[0] / shared[2], "train_accuracy": shared[1] / shared[2],
     }  # fmt: skip
-
-
-def _step(config, step, batch: Batch, model, raw, optimizer, accelerator) -> tuple[Tensor, Tensor]:
-    """One update. Returns the loss, and the logits without margin, so that the log's accuracy is the model's."""
-    with accelerator.autocast():
-        loss, logits = _forward(config, step, batch, model, raw, accelerator.process_index)
-    accelerator.backward(loss)
-    if config.clip_norm:
-        accelerator.clip_grad_norm_(model.parameters(), config.clip_norm)
-    optimizer.step()
-    optimizer.zero_grad()
-    return loss.detach(), logits.detach()
-
-
-def _forward(config, step, batch: Batch, model, raw, process: int) -> tuple[Tensor, Tensor]:
-    """The loss, and the logits of the net's own head without margin, of the base classes, of the speech view."""
-    if batch.weight is not None:
-        return multilabel_step(config, batch, model)
-    items, plan, margin = len(batch.target), batch.plan, margin_at(config, step)
-    views = len(batch.mel) // items
-    logits, z = model(batch.mel, batch.mask, plan and (plan.repeated(views) if views > 1 else plan).mix)
-    logits = logits[:items]
-    target = plan.target(batch.target, logits.shape[1]) if plan else batch.target
-
-    base = config.n_base or logits.shape[1]
-    shares = target[:, :base] if target.dim() == 2 else target
-
-    def loss_of(head, logits: Tensor) -> Tensor:
-        return classification_loss(head.with_margin(logits, target, margin)[:, :base], shares, config.label_smoothing)
-
-    loss = loss_of(raw.head, logits)
-    if config.mix == "lpc":
-        generator = generator_for(config.seed, step, process, LPC_DRAWS)
-        terms = lpc_losses(config, raw, z, target, lambda head, z: loss_of(head, head(z)), generator)
-        loss = loss + sum(terms.values())
-    return loss, logits[:, :base]
-
-
-def _right(logits: Tensor, batch: Batch) -> Tensor:
-    """How right each item is (B,), for the log's accuracy."""
-    if batch.weight is not None:
-        return known_accuracy(logits, batch.plan.apply(batch.target) if batch.plan else batch.target)
-    return mixup_accuracy(logits, batch.target, batch.plan)
 
 
 def _check_losses(losses: Tensor, first_step: int, lr: float) -> None:

@@ -8,6 +8,7 @@ from kit.data.windows import POOLS
 from kit.models.pixels import STEMS
 from kit.training.mixup import MIXES
 from kit.training.multilabel import LOSSES, check_fields
+from kit.training.step import STEPS
 
 CHOICES = {
     "features": ("mel", "wave"),
@@ -26,6 +27,7 @@ CHOICES = {
     "keep": ("best", "last"),
     "eval_windows": ("none", *POOLS),
     "precision": ("auto", "fp32", "bf16", "fp16"),
+    "step": STEPS,
 }
 AT_LEAST_ONE = (
     "segment_frames", "width", "layers", "heads", "ff_width", "kernel_size", "frame_stack", "epochs", "batch_size",

@@ -21,7 +21,7 @@ from kit.data.dataset import SpectrogramDataset
 from kit.data.store import Store
 from kit.models.build import build_model
 from kit.training.config import Config
-from kit.training.fit import _step
+from kit.training.step import TrainStep, build_optimizer
 
 CLIPS, SAMPLES, N_CLASSES, BATCH = 200, 16000, 40, 32
 PLAIN = Config(features="wave", segment_frames=96, head="cosine", scale=16.0)
@@ -43,10 +43,12 @@ def stepper(config: Config, store: Store):
     dataset = SpectrogramDataset(store, range(CLIPS), 96, train=True, augment=SpecAugment(), lpc_order=order)
     accelerator = Accelerator(cpu=True)
     net = build_model(config, N_CLASSES, store.n_mels).train()
-    net, optimizer = accelerator.prepare(net, torch.optim.AdamW(net.parameters()))
+    net, optimizer = accelerator.prepare(net, build_optimizer(config, net))
+    update = TrainStep(config, net, net, optimizer, accelerator)
 
     def step():
-        _step(config, 0, dataset.__getitems__(range(BATCH)), net, net, optimizer, accelerator)
+        update(dataset.__getitems__(range(BATCH)), 0, config.lr)
+        optimizer.zero_grad()
 
     return step
 

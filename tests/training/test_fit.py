@@ -11,12 +11,14 @@ from kit.data.folds import make_folds
 from kit.data.image_augment import ImageAugment
 from kit.training import fit as fit_module
 from kit.training import loader as loader_module
+from kit.training import step as step_module
 from kit.training.checkpoint import average_weights, load_model
-from kit.training.fit import DivergedError, fit, learning_rate, margin_at
+from kit.training.fit import DivergedError, fit, learning_rate
 from kit.training.losses import classification_loss
 from kit.training.metrics import METRICS
 from kit.training.predict import predict
 from kit.training.presets import image_config
+from kit.training.step import TrainStep
 
 
 @pytest.fixture
@@ -31,12 +33,6 @@ def test_learning_rate_by_hand(tiny):
     rates = [learning_rate(config, step, 110) for step in (0, 4, 9, 10, 60, 109)]
     assert rates == pytest.approx([0.1, 0.5, 1.0, 1.0, 0.5, 0.5 * (1 + math.cos(math.pi * 0.99))])
     assert learning_rate(replace(config, warmup_steps=0), 0, 10) == 1.0
-
-
-def test_margin_by_hand(tiny):
-    config = replace(tiny, margin=0.2, margin_warmup_steps=10)
-    assert [margin_at(config, step) for step in (0, 5, 10, 99)] == pytest.approx([0, 0.1, 0.2, 0.2])
-    assert margin_at(replace(config, margin_warmup_steps=0), 0) == 0.2
 
 
 def test_average_weights_by_hand():
@@ -119,7 +115,7 @@ def test_a_loss_that_is_no_number_names_step_and_rate(store, rows, tiny, tmp_pat
         calls.append(1)
         return classification_loss(logits, target) * (bad if len(calls) == 5 else 1)
 
-    monkeypatch.setattr(fit_module, "classification_loss", loss)
+    monkeypatch.setattr(step_module, "classification_loss", loss)
     with pytest.raises(DivergedError, match=rf"the loss is {bad} at step 5, learning rate \d\.\d\de-03: lower lr"):
         fit(tiny, store, *rows, tmp_path, progress=False)
 
@@ -127,10 +123,10 @@ def test_a_loss_that_is_no_number_names_step_and_rate(store, rows, tiny, tmp_pat
 def test_the_logged_accuracy_has_no_margin(store, rows, tiny, tmp_path, monkeypatch):
     """With the margin in it, an item right by less than the margin would count as wrong."""
     seen = []
-    step = fit_module._step
-    monkeypatch.setattr(fit_module, "_step", lambda *arguments: seen.append(step(*arguments)) or seen[-1])
+    forward = TrainStep._forward
+    monkeypatch.setattr(TrainStep, "_forward", lambda *arguments: seen.append(forward(*arguments)) or seen[-1])
     fit(replace(tiny, epochs=1, margin=0.9, margin_warmup_steps=0), store, *rows, tmp_path, progress=False)
-    spread = torch.cat([logits for _, logits in seen])
+    spread = torch.cat([logits.detach() for _, logits in seen])
     assert spread.abs().max() <= 30.0001  # s·cos, and not s·(cos - m), which reaches -57
     assert pd.read_csv(tmp_path / "log.csv")["train_accuracy"][0] > 0
 
@@ -192,8 +188,8 @@ def test_sounds_are_masked_and_images_cut_anew(tiny):
 def test_the_logs_accuracy_is_among_the_base_classes(store, rows, tiny, tmp_path, monkeypatch):
     """The others' logits are never trained, and would win at first."""
     seen = []
-    accuracy = fit_module.mixup_accuracy
-    monkeypatch.setattr(fit_module, "mixup_accuracy", lambda z, *of: seen.append(z.shape[1]) or accuracy(z, *of))
+    accuracy = step_module.mixup_accuracy
+    monkeypatch.setattr(step_module, "mixup_accuracy", lambda z, *of: seen.append(z.shape[1]) or accuracy(z, *of))
     target = store.index["target"].to_numpy()
     base = [part[target[part] < 4] for part in rows]
     for mix in ("none", "lpc"):

@@ -22,6 +22,7 @@ from kit.training.losses import classification_loss
 from kit.training.lpc import groups_of, lpc_losses, recombination_loss, shuffled_within, swap_residuals
 from kit.training.mixup import MixPlan
 from kit.training.predict import predict
+from kit.training.step import TrainStep
 
 OFF = {"lpc_formant": 0.0, "lpc_residual": 0.0, "lpc_instance": 0.0}
 
@@ -236,14 +237,14 @@ class TestTraining:
             tiny, mix="lpc", lpc_with="input", lpc_recombination=0.5, head="cosine", epochs=1, lr=1e-12, dropout=0.0,
             batch_size=24, weight_decay=0.0, seed=1,
         )  # fmt: skip
-        seen, step = [], fit_module._step
+        seen, forward = [], TrainStep._forward
 
-        def watched(config, number, batch, *rest):
-            loss, logits = step(config, number, batch, *rest)
-            seen.append((batch, loss, logits))
+        def watched(self, batch, *rest):
+            loss, logits = forward(self, batch, *rest)
+            seen.append((batch, loss.detach(), logits.detach()))
             return loss, logits
 
-        monkeypatch.setattr(fit_module, "_step", watched)
+        monkeypatch.setattr(TrainStep, "_forward", watched)
         net = fit(config, store, *rows, tmp_path, progress=False).model.train()
         batch, loss, logits = seen[0]
         plan, n = batch.plan, len(batch.target)

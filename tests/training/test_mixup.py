@@ -13,11 +13,11 @@ from kit.data.folds import make_folds
 from kit.data.store import pack
 from kit.models.build import build_model
 from kit.models.heads import AMSoftmaxHead, LinearHead
-from kit.training import fit as fit_module
 from kit.training.config import Config
 from kit.training.fit import fit
 from kit.training.losses import classification_loss
 from kit.training.mixup import MIXES, MixPlan, Mixup, build_mixup, mixup_accuracy
+from kit.training.step import TrainStep
 
 SMALL = Config(width=16, layers=2, heads=2, ff_width=32, kernel_size=5)
 NETS = {
@@ -372,14 +372,14 @@ class TestTraining:
             tiny, mix="input", epochs=1, lr=1e-12, margin=0.0, dropout=0.0, batch_size=24, time_masks=0, freq_masks=0,
             weight_decay=0.0, seed=1,
         )  # fmt: skip
-        seen, step = [], fit_module._step
+        seen, forward = [], TrainStep._forward
 
-        def watched(config, number, batch, *rest):
-            loss, logits = step(config, number, batch, *rest)
-            seen.append((batch, logits))
+        def watched(self, batch, *rest):
+            loss, logits = forward(self, batch, *rest)
+            seen.append((batch, logits.detach()))
             return loss, logits
 
-        monkeypatch.setattr(fit_module, "_step", watched)
+        monkeypatch.setattr(TrainStep, "_forward", watched)
         net = fit(config, store, *rows, tmp_path, progress=False).model.train()
         (batch, logits), log = seen[0], pd.read_csv(tmp_path / "log.csv")
         plan, others = batch.plan, batch.target[batch.plan.perm]
