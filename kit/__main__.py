@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from kit import benchmarks, notebooks
+from kit.data.atomic import replacing
 from kit.data.competition import Competition, open_competition
 from kit.data.demo import make_voices
 from kit.kaggle.commands import add_commands
@@ -85,10 +86,20 @@ def score(options) -> None:
         print(f"{part:8} {competition.metric} {found[part]:.5f}  ({found[f'{part}_rows']} rows)")
 
 
+BENCHMARKS = """# Benchmarks
+
+Each row is the kit's way, beside it the source's: as competitors write it today, kept small in `tests/bench/`. *ratio*
+is of the medians of one run on one thread, *best* of the quickest rounds, *reach* what was aimed at.
+"""
+
+
 def bench(options) -> None:
-    table = benchmarks.run_benchmarks()
-    print(f"\n{benchmarks.describe_machine()}\n")
-    print(to_markdown(table.round(3)))
+    command = "python -m kit bench" + (" --gpu" if options.gpu else "")
+    page = benchmarks.report(benchmarks.run_benchmarks(options.gpu), command)
+    print(f"\n{page}")
+    if options.out:
+        with replacing(options.out) as beside:
+            beside.write_text(f"{BENCHMARKS}\n{page}", encoding="utf-8")
 
 
 def _print_ledger(runs: str, competition: Competition) -> None:
@@ -161,7 +172,9 @@ def _parser() -> argparse.ArgumentParser:
     commands.choices["train"].epilog = "config fields and their defaults: " + ", ".join(
         f"{name} {value!r}" for name, value in Config().to_dict().items()
     )
-    command("bench", bench, "Measure the kit's speed beside the source's way, and print the ratios.")
+    added = command("bench", bench, "Measure the kit's speed beside the source's way, and print the ratios.")
+    added.add_argument("--gpu", action="store_true", help="with the rows of the GPU that is here")
+    added.add_argument("--out", metavar="FILE", type=Path, help="write the page to a file too, such as BENCHMARKS.md")
     return parser
 
 

@@ -4,27 +4,34 @@ import json
 import subprocess
 import sys
 import tempfile
+from datetime import date
 from pathlib import Path
 
 import pandas as pd
+import torch
 
+from kit.results.ledger import to_markdown
 from kit.training.environment import environment
 
-COLUMNS = ("work", "beside", "peer (ms)", "kit (ms)", "ratio", "best", "notes")
+COLUMNS = ("work", "beside", "peer (ms)", "kit (ms)", "ratio", "best", "reach", "notes")
+BOUND = "bounded by"
 BENCHES = Path(__file__).parents[1] / "tests/bench"
 
 
-def run_benchmarks() -> pd.DataFrame:
+def run_benchmarks(gpu: bool = False) -> pd.DataFrame:
     """A row a piece of work: milliseconds of the peer's way and of the kit's (medians of one run), and their ratio.
 
-    ratio is of the medians, best of the two quickest rounds, which noise on the machine touches less. Raises
-    RuntimeError where a benchmark fails.
+    ratio is of the medians, best of the two quickest rounds, which noise on the machine touches less; reach is what
+    the ratio should be. The column "bounded by" says what keeps a row from being faster. The rows of a GPU are
+    measured with `gpu`. Raises RuntimeError where a benchmark fails, or there is no GPU to measure.
     """
+    if gpu and not torch.cuda.is_available():
+        raise RuntimeError("--gpu needs a CUDA GPU that PyTorch can use, and there is none")
     with tempfile.TemporaryDirectory() as folder:
         found = Path(folder) / "found.json"
         command = [sys.executable, "-m", "pytest", str(BENCHES), "-p", "no:cacheprovider", "-q", "--benchmark-quiet"]
         command += ["-o", "python_files=bench_*.py", "-o", "addopts=--import-mode=importlib"]
-        command += [f"--benchmark-json={found}"]
+        command += [f"--benchmark-json={found}", *([] if gpu else [f"--ignore={BENCHES}/bench_gpu.py"])]
         if subprocess.run(command, cwd=BENCHES.parents[1]).returncode:
             raise RuntimeError("a benchmark failed; its traceback is above")
         benchmarks = json.loads(found.read_text())["benchmarks"]
@@ -38,17 +45,30 @@ def _table(benchmarks: list[dict]) -> pd.DataFrame:
         # test_<what>_<way>, way being "kit" or the peer's name; a parameter makes a row of its own
         way = item["name"].split("[")[0].rsplit("_", 1)[1]
         work = item["group"] + (f", {item['param']}" if item["param"] else "")
-        row = rows.setdefault(work, dict.fromkeys(COLUMNS) | {"work": work})
+        row = rows.setdefault(work, dict.fromkeys([*COLUMNS, BOUND]) | {"work": work})
         times[work, way == "kit"] = item["stats"]
         row |= {"kit (ms)": item["stats"]["median"] * 1000} if way == "kit" else {"beside": way}
-        if item["extra_info"]:
-            row["notes"] = ", ".join(f"{name} {value}" for name, value in item["extra_info"].items())
+        notes = dict(item["extra_info"])
+        for column in ("reach", BOUND):
+            row[column] = notes.pop(column, row[column])
+        if notes:
+            row["notes"] = ", ".join(f"{name} {value}" for name, value in notes.items())
     for work, row in rows.items():
         if (work, False) in times:
             peer, ours = times[work, False], times[work, True]
             row["peer (ms)"] = peer["median"] * 1000
             row |= {"ratio": peer["median"] / ours["median"], "best": peer["min"] / ours["min"]}
     return pd.DataFrame(rows.values())
+
+
+def report(table: pd.DataFrame, command: str) -> str:
+    """The table as a page of Markdown: the command, the machine, the date, the rows, what bounds them."""
+    shown = table[list(COLUMNS)].copy()
+    for column in ("peer (ms)", "kit (ms)", "ratio", "best", "reach"):
+        shown[column] = ["" if pd.isna(value) else f"{value:.3g}" for value in shown[column].astype(float)]
+    bounds = [f"- {row['work']}: {row[BOUND]}" for _, row in table.iterrows() if row[BOUND]]
+    lines = [f"`{command}`, {date.today()}: {describe_machine()}", "", to_markdown(shown)]
+    return "\n".join(lines + (["", "What bounds a row:", "", *bounds] if bounds else [])) + "\n"
 
 
 def describe_machine() -> str:

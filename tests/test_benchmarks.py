@@ -1,6 +1,7 @@
 import pytest
+import torch
 
-from kit.benchmarks import _table
+from kit.benchmarks import _table, report, run_benchmarks
 
 
 def item(name, group, median, best, param=None, **extra):
@@ -16,3 +17,17 @@ def test_ratios_by_hand():
     assert table.loc[0, ["peer (ms)", "kit (ms)", "ratio", "best"]].tolist() == pytest.approx([30, 2, 15, 20])
     assert table.loc[0, "beside"] == "source" and table.loc[1, "notes"] == "memory 7"
     assert table.loc[1:, "ratio"].isna().all()
+
+
+def test_the_page_says_what_was_aimed_at_and_what_bounds_a_row():
+    rows = [item("test_batch_source", "batch", 0.030, 0.020), item("test_batch_kit", "batch", 0.002, 0.001, reach=30)]
+    rows[1]["extra_info"]["bounded by"] = "a copy"
+    page = report(_table(rows), "python -m kit bench")
+    assert "| batch | source | 30 | 2 | 15 | 20 | 30 |" in page and "- batch: a copy\n" in page
+    assert page.startswith("`python -m kit bench`, 2")
+
+
+def test_a_gpu_that_is_not_there_is_told(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(RuntimeError, match="--gpu needs a CUDA GPU"):
+        run_benchmarks(gpu=True)

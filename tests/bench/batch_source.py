@@ -23,21 +23,28 @@ class SourceDataset(Dataset):
             start = random.randint(0, len(mel) - self.segment_frames)
             mel = mel[start : start + self.segment_frames]
         mel = torch.FloatTensor(mel.float()).clone()
-        for _ in range(2):
-            width = random.randint(0, 10)
-            start = random.randint(0, len(mel) - width)
-            mel[start : start + width] = -20
-        for _ in range(2):
-            width = random.randint(0, 8)
-            start = random.randint(0, mel.shape[1] - width)
-            mel[:, start : start + width] = -20
+        mask_in_place(mel)
         return mel, self.targets[index]
 
 
-def source_loader(folder: Path, paths: list[str], targets: list[int], segment_frames: int) -> DataLoader:
+def mask_in_place(mel: torch.Tensor) -> None:
+    """Two masks over time and two over frequency, of one item (T, F)."""
+    for _ in range(2):
+        width = random.randint(0, 10)
+        start = random.randint(0, len(mel) - width)
+        mel[start : start + width] = -20
+    for _ in range(2):
+        width = random.randint(0, 8)
+        start = random.randint(0, mel.shape[1] - width)
+        mel[:, start : start + width] = -20
+
+
+def source_loader(
+    folder: Path, paths: list[str], targets: list[int], segment_frames: int, workers: int = 0
+) -> DataLoader:
     def collate(batch):
         mels, targets = zip(*batch, strict=True)
         return pad_sequence(mels, batch_first=True, padding_value=-20), torch.LongTensor(targets)
 
     dataset = SourceDataset(folder, paths, targets, segment_frames)
-    return DataLoader(dataset, batch_size=32, shuffle=True, drop_last=True, collate_fn=collate)
+    return DataLoader(dataset, batch_size=32, shuffle=True, drop_last=True, collate_fn=collate, num_workers=workers)

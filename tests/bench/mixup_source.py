@@ -38,3 +38,37 @@ def source_step(model: SourceResNet, optimizer, image, target, place: int) -> No
     loss.backward()
     optimizer.step()
     optimizer.zero_grad()
+
+
+class SourceConformerMixup(nn.Module):
+    """The same two passes, over the stages of a Net."""
+
+    def __init__(self, net: nn.Module):
+        super().__init__()
+        self.net = net
+
+    def step(self, optimizer, mel, target, place: str) -> None:
+        lam = np.random.beta(1.0, 1.0)  # noqa: NPY002 - as it is written there
+        perm = torch.randperm(len(mel))
+        parts = {"input": nn.Identity(), **dict(self.net.stages.items())}
+        names = list(parts)
+        cut = len(names) if place == "embedding" else names.index(place) + 1
+
+        def run(h, some):
+            for name in some:
+                h = h if name == "input" else parts[name](h, None)[0]
+            return h
+
+        h, other = run(mel, names[:cut]), run(mel[perm], names[:cut])
+        if place == "embedding":
+            h, other = (self.net.hidden(self.net.pooling(part, None)) for part in (h, other))
+            z = lam * h + (1 - lam) * other
+        else:
+            z = self.net.hidden(self.net.pooling(run(lam * h + (1 - lam) * other, names[cut:]), None))
+        logits = self.net.head(z)
+        loss = lam * functional.cross_entropy(logits, target)
+        loss = loss + (1 - lam) * functional.cross_entropy(logits, target[perm])
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()

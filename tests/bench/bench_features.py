@@ -1,0 +1,52 @@
+"""SpecAugment of a batch, and log-mels of clips: whole batches against an item, or a clip, at a time."""
+
+import librosa
+import numpy as np
+import pytest
+import torch
+
+from kit.data.audio import LogMel, MelSpec
+from kit.data.augment import SpecAugment
+from tests.bench.batch_source import mask_in_place
+
+MEL = torch.randn(32, 192, 40, generator=torch.Generator().manual_seed(0))  # (B, T, F)
+WAVE = 0.1 * torch.randn(32, 16000, generator=torch.Generator().manual_seed(0))  # clips of 1 s
+SPEC = MelSpec()
+
+
+@pytest.mark.benchmark(group="SpecAugment, 32 × 192 frames")
+def test_masks_source(benchmark):
+    benchmark.pedantic(lambda: [mask_in_place(item) for item in MEL.clone()], rounds=100, warmup_rounds=10)
+
+
+@pytest.mark.benchmark(group="SpecAugment, 32 × 192 frames")
+def test_masks_kit(benchmark):
+    augment, frames = SpecAugment(), torch.full((32,), 192)
+    generator = torch.Generator().manual_seed(0)
+
+    def masked():
+        return augment.apply(MEL.clone(), augment.draw(frames, 40, generator), in_place=True)
+
+    benchmark.extra_info["bounded by"] = "the draws, and each item's mean, which is what the masks are filled with"
+    benchmark.pedantic(masked, rounds=300, warmup_rounds=10)
+
+
+@pytest.mark.benchmark(group="log-mels of 32 clips of 1 s")
+def test_logmel_librosa(benchmark):
+    """As notebooks of the rainforest contest do, a clip at a time, with the kit's window, hop and filters."""
+    settings = {"n_fft": SPEC.n_fft, "win_length": SPEC.window_samples, "hop_length": SPEC.hop_samples, "htk": True}
+    settings |= {"n_mels": SPEC.n_mels, "fmin": SPEC.fmin_hz, "fmax": SPEC.fmax_hz, "center": False, "norm": None}
+
+    def every_clip():
+        return [
+            np.log(librosa.feature.melspectrogram(y=wave, sr=SPEC.sample_rate_hz, **settings) + SPEC.floor)
+            for wave in WAVE.numpy()
+        ]
+
+    benchmark.pedantic(every_clip, rounds=20, warmup_rounds=2)
+
+
+@pytest.mark.benchmark(group="log-mels of 32 clips of 1 s")
+def test_logmel_kit(benchmark):
+    benchmark.extra_info["bounded by"] = "the Fourier transforms"
+    benchmark.pedantic(LogMel(SPEC), args=(WAVE,), rounds=50, warmup_rounds=5)

@@ -1,0 +1,44 @@
+"""Folds in parallel: four folds of a small Conformer on voices, one after another and side by side."""
+
+import pytest
+import torch
+
+from kit.data.competition import open_competition
+from kit.data.demo import make_voices
+from kit.data.store import pack
+from kit.training.config import Config
+from kit.training.crossval import crossval
+
+SMALL = Config(
+    name="small", segment_frames=64, width=64, layers=2, heads=2, ff_width=128, kernel_size=15, epochs=2,
+    epoch_steps=30, batch_size=16, warmup_steps=10, n_folds=4,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def competition(tmp_path_factory):
+    folder = make_voices(tmp_path_factory.mktemp("data") / "voices", n_speakers=6, n_train=8, n_test=2, seed=0)
+    return open_competition(folder)
+
+
+def folds(competition, tmp_path_factory, n_jobs: int):
+    cache = tmp_path_factory.mktemp("cache")
+    pack(competition, cache, progress=False)
+
+    def once():
+        out = tmp_path_factory.mktemp("runs")
+        crossval([SMALL], competition, out, cache=cache, n_jobs=n_jobs, threads=1, progress=False)
+
+    return once
+
+
+@pytest.mark.benchmark(group="four folds, two at a time on a thread each")
+def test_folds_serial(benchmark, competition, tmp_path_factory):
+    benchmark.pedantic(folds(competition, tmp_path_factory, 1), rounds=1, warmup_rounds=1)
+
+
+@pytest.mark.benchmark(group="four folds, two at a time on a thread each")
+def test_folds_kit(benchmark, competition, tmp_path_factory):
+    torch.set_num_threads(1)
+    benchmark.extra_info["bounded by"] = "the cores: at best as many times as there are free"
+    benchmark.pedantic(folds(competition, tmp_path_factory, 2), rounds=1, warmup_rounds=1)

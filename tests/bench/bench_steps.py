@@ -1,0 +1,121 @@
+"""Training steps: a Conformer and a timm net, plain and with each mixup; whole utterances through a net in eval."""
+
+from dataclasses import replace
+
+import pytest
+import timm
+import torch
+from accelerate import Accelerator
+
+from kit.data.batches import generator_for
+from kit.data.dataset import Batch
+from kit.models.build import build_model
+from kit.training.config import Config
+from kit.training.mixup import build_mixup
+from kit.training.predict import predict
+from kit.training.step import TrainStep, build_optimizer
+from tests.bench.mixup_source import SourceConformerMixup
+from tests.bench.step_source import SourceConformer, source_step
+
+N_CLASSES, FRAMES, N_MELS, ITEMS = 600, 128, 40, 16
+MEL = torch.randn(ITEMS, FRAMES, N_MELS, generator=torch.Generator().manual_seed(0))
+TARGET = torch.randint(N_CLASSES, (ITEMS,), generator=torch.Generator().manual_seed(0))
+CONFORMER = Config(batch_size=ITEMS, segment_frames=FRAMES)
+MIXUPS = {"input": "input", "manifold, layer1": "layer1", "last layer": "final", "embedding": "embedding"}
+
+
+def kit_step(config: Config):
+    """What takes a step on the same batch at each call."""
+    accelerator = Accelerator(cpu=True)
+    raw = build_model(config, N_CLASSES, N_MELS).train()
+    net, optimizer = accelerator.prepare(raw, build_optimizer(config, raw))
+    update, mixup = TrainStep(config, net, raw, optimizer, accelerator), build_mixup(config, raw.stage_names, "mel")
+
+    def step():
+        plan = mixup and mixup.draw(ITEMS, 1, generator_for(0))
+        update(Batch(MEL, None, TARGET, None, plan), 0, config.lr)
+        optimizer.zero_grad()
+
+    return step
+
+
+def source_stepper(model):
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
+    return lambda: source_step(model, optimizer, scheduler, MEL, TARGET)
+
+
+@pytest.mark.benchmark(group="Conformer d160 × 2, training step")
+def test_conformer_source(benchmark):
+    benchmark.pedantic(source_stepper(SourceConformer(N_MELS, N_CLASSES).train()), rounds=6, warmup_rounds=2)
+
+
+@pytest.mark.benchmark(group="Conformer d160 × 2, training step")
+def test_conformer_kit(benchmark):
+    benchmark.extra_info["bounded by"] = "matrix products: the step is compute, not launches, on a CPU"
+    benchmark.pedantic(kit_step(CONFORMER), rounds=6, warmup_rounds=2)
+
+
+class SourceTimm(torch.nn.Module):
+    """A timm net as it comes, its images in rows."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = timm.create_model("resnet18", in_chans=1, num_classes=N_CLASSES)
+
+    def forward(self, mel):
+        return self.net(mel.transpose(1, 2).unsqueeze(1))
+
+
+@pytest.mark.benchmark(group="timm resnet18, training step")
+def test_timm_source(benchmark):
+    benchmark.pedantic(source_stepper(SourceTimm().train()), rounds=6, warmup_rounds=2)
+
+
+@pytest.mark.benchmark(group="timm resnet18, training step")
+def test_timm_kit(benchmark):
+    benchmark.extra_info["bounded by"] = "oneDNN's convolutions, with channels last"
+    benchmark.pedantic(kit_step(replace(CONFORMER, backbone="timm")), rounds=6, warmup_rounds=2)
+
+
+@pytest.mark.benchmark(group="mixup on the Conformer, training step")
+@pytest.mark.parametrize("place", MIXUPS)
+def test_mixup_source(benchmark, place):
+    model = SourceConformerMixup(build_model(CONFORMER, N_CLASSES, N_MELS).train())
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
+    benchmark.pedantic(lambda: model.step(optimizer, MEL, TARGET, MIXUPS[place]), rounds=6, warmup_rounds=2)
+
+
+@pytest.mark.benchmark(group="mixup on the Conformer, training step")
+@pytest.mark.parametrize("place", MIXUPS)
+def test_mixup_kit(benchmark, place):
+    fields = {
+        "input": {"mix": "input"},
+        "layer1": {"mix": "manifold", "mix_places": ("layer1",)},
+        "final": {"mix": "last_layer"},
+        "embedding": {"mix": "embedding"},
+    }
+    benchmark.extra_info["bounded by"] = "the plain step: mixing costs one pass over the map"
+    benchmark.pedantic(kit_step(replace(CONFORMER, **fields[MIXUPS[place]])), rounds=6, warmup_rounds=2)
+
+
+@pytest.mark.benchmark(group="inference, 64 whole utterances of HW4's lengths")
+def test_inference_source(benchmark, hw4_store):
+    """One at a time, as there, through the same net."""
+    net = build_model(CONFORMER, N_CLASSES, N_MELS).eval()
+    store = hw4_store(64)
+    index, features = store.index, store.features
+
+    @torch.inference_mode()
+    def every_one():
+        for start, frames in zip(index["start"], index["frames"], strict=True):
+            net(features[start : start + frames].float().unsqueeze(0))[0].argmax(1).item()
+
+    benchmark.pedantic(every_one, rounds=2, warmup_rounds=1)
+
+
+@pytest.mark.benchmark(group="inference, 64 whole utterances of HW4's lengths")
+def test_inference_kit(benchmark, hw4_store):
+    net, accelerator = build_model(CONFORMER, N_CLASSES, N_MELS).eval(), Accelerator(cpu=True)
+    benchmark.extra_info["bounded by"] = "matrix products, and attention over long utterances"
+    benchmark.pedantic(predict, args=(net, hw4_store(64), range(64), CONFORMER, accelerator), rounds=2, warmup_rounds=1)
