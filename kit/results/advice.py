@@ -31,8 +31,9 @@ def seeds_to_tell(delta: float, rows_sd: float, seed_sd: float) -> int | None:
 def advise(runs: Iterable[Run], baseline: str) -> pd.DataFrame:
     """A row an experiment: its difference from the baseline, both noises, and what would tell it from 0.
 
-    seed_sd is measured over seeds where both have two and more; else it is what the spread over folds leaves after
-    the rows' share, which is rough. Arguments as in compare_runs.
+    The noise of a seed is measured over seeds where both have two and more; else it is what the spread over folds
+    leaves after the rows' share, which is rough, and NaN where that leaves nothing: one seed can't say that there is
+    none. Arguments as in compare_runs.
     """
     runs = list(runs)
     groups, rows = experiments(runs), []
@@ -53,11 +54,13 @@ def advise(runs: Iterable[Run], baseline: str) -> pd.DataFrame:
 
 
 def _said(delta: float, rows_sd: float, seed_sd: float, seeds: int) -> str:
-    needed = seeds_to_tell(delta, rows_sd, seed_sd)
+    needed = seeds_to_tell(delta, rows_sd, 0.0 if math.isnan(seed_sd) else seed_sd)
     if delta == 0:
         return "no difference to tell"
     if needed is None:
         return f"no number of seeds: it takes {(Z * rows_sd / delta) ** 2:.1f} times as many rows"
+    if math.isnan(seed_sd):
+        return "beyond the rows' noise; a second seed of both shows a training's own"
     if needed > MOST_SEEDS:
         return f"more than {MOST_SEEDS} seeds"
     return "told from noise" if needed <= seeds else f"{needed - seeds} more seeds of both"
@@ -67,7 +70,8 @@ def _seed_sd(group: list[Run], base: list[Run], spread: float, rows_sd: float) -
     if len(group) > 1 and len(base) > 1:
         return math.sqrt(_variance(group) + _variance(base))
     n_folds = group[0].oof["fold"].nunique()
-    return math.sqrt(max(0.0, spread**2 / n_folds - rows_sd**2)) if n_folds > 1 else 0.0
+    left = spread**2 / n_folds - rows_sd**2 if n_folds > 1 else 0.0
+    return math.sqrt(left) if left > 0 else math.nan
 
 
 def _variance(group: list[Run]) -> float:

@@ -50,7 +50,11 @@ def test_advice_follows_the_numbers():
     base = make_run("base", 0, 0.6)
     runs = [base, make_run("better", 0, 0.9), replace(base, name="same-s0", config={"name": "same"})]
     found = advise(runs, "base").set_index("name")
-    assert found.loc["better", "advice"] == "told from noise" and found.loc["better", "Δ CV"] > 0.2
+    assert found.loc["better", "Δ CV"] > 0.2
+    assert found.loc["better", "advice"] == (
+        "told from noise" if found.loc["better", "noise of a seed"] > 0
+        else "beyond the rows' noise; a second seed of both shows a training's own"
+    )  # fmt: skip
     assert found.loc["same", "advice"] == "no difference to tell"
     flipped = base.oof["a"].to_numpy().copy()
     flipped[:30] = 1 - flipped[:30]
@@ -66,3 +70,16 @@ def test_over_two_seeds_and_more_the_seeds_speak_for_themselves():
     scores = np.array([[run.oof["a"].mean() for run in runs[:3]], [run.oof["a"].mean() for run in runs[3:]]])
     assert found["noise of a seed"] == pytest.approx(np.sqrt(scores.var(1, ddof=1).sum()))
     assert found["seeds"] == 3
+
+
+@pytest.mark.parametrize(("spread", "said"), [(0.0, "a second seed"), (0.6, "more seeds of both")])
+def test_one_seed_never_says_that_a_seed_has_no_noise(spread, said):
+    """Δ 0.3 in every third of the rows, or 0.3 ± 0.3 over folds."""
+    base, better = make_run("base", 0, 0.5), make_run("better", 0, 0.5)
+    fold, place = base.oof["fold"].to_numpy(), np.arange(300) // 3
+    gain = 0.3 + spread / 2 * (fold - 1)
+    for run, right in ((base, place < 30), (better, place < 30 + 100 * gain)):
+        run.oof["a"], run.oof["b"] = right * 1.0, 1.0 - right
+    found = advise([base, better], "base").iloc[0]
+    assert found["Δ CV"] == pytest.approx(0.3) and said in found["advice"]
+    assert np.isnan(found["noise of a seed"]) == (spread == 0.0)
