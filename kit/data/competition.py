@@ -47,12 +47,16 @@ class Competition:
     listing: Listing = field(repr=False, compare=False, default=None)
 
     def __post_init__(self):
-        taken = [name for name in self.classes if name in RESERVED]
-        if taken:
-            raise CompetitionError(f"{self.folder}: no class may be named {', '.join(RESERVED)}, got {taken[0]}")
         for name in self.classes:
+            if name in RESERVED:
+                raise CompetitionError(f"{self._place(name)}: no class may be named {', '.join(RESERVED)}, got {name}")
             if not name or set(name) & UNWRITABLE:
-                raise CompetitionError(f"{self.folder}: a class's name must be fit for a submission, got {name!r}")
+                raise CompetitionError(f"{self._place(name)}: a class's name must be writable as a CSV's, got {name!r}")
+
+    def _place(self, name: str) -> str:
+        """The folder, and the first training row of a class where it has one."""
+        rows = self.train.index[self.train["label"] == name]
+        return f"{self.folder}: {self.train['where'][rows[0]]}" if len(rows) else str(self.folder)
 
     def solution(self) -> pd.DataFrame | None:
         """Columns id, label, usage ("Public" or "Private"), where a `solution.csv` lies in the folder.

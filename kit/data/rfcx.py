@@ -41,7 +41,10 @@ def read_rfcx(listing: Listing) -> dict:
     rate = _common_rate(headers)
     faults = {path: _fault(header, rate) for path, header in headers.items()}
     _check_boxes(boxes, classes, headers, faults, problems)
-    for number in test.index[test["id"].duplicated()]:
+    first = boxes.groupby("path")["id"].transform("first")
+    for number in boxes.index[boxes["id"] != first]:
+        problems.add(boxes["where"][number], f"the same file as recording {first[number]}")
+    for number in test.index[test["path"].duplicated()]:
         problems.add(f"{test['where'][number]} ({test['id'][number]})", "a recording that has a line already")
     problems.raise_if_any()
     test["fault"] = test["path"].map(faults)

@@ -4,7 +4,7 @@ import json
 import re
 
 MOST_DIGITS = 300  # a number of more is no float, and Python's own limit for whole numbers names no file
-LONE_SURROGATE = re.compile(r"\\u[dD][89abAB]", re.ASCII)
+LONE_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]", re.ASCII)
 
 
 def parse_json(content: bytes) -> object:

@@ -1,5 +1,7 @@
 """One utterance's log-mels out of a `.pt` file that someone else made: no code in it runs, and it can't fill memory."""
 
+import io
+import struct
 import zipfile
 from pathlib import Path
 
@@ -9,6 +11,10 @@ from torch import Tensor
 
 MOST_NUMBERS = 2**28  # in one tensor, 1 GiB; a view with strides of 0 claims any number of them and weighs nothing
 DTYPES = {"float16": torch.float16, "float32": torch.float32}
+
+
+class ArchiveError(ValueError):
+    """An archive that is not given to torch.load; the message is the rule that it breaks."""
 
 
 def mel_dtype(path: Path) -> str:
@@ -23,7 +29,7 @@ def read_mel(path: Path, shape: tuple[int, int], dtype: str) -> np.ndarray | str
     """(frames, n_mels) of the dtype of that name, or the rule that the file breaks."""
     try:
         mel = _load(path)
-    except ValueError as error:
+    except ArchiveError as error:
         return str(error)
     except Exception as error:  # an unpickler that is fed noise may raise anything
         return f"not a tensor file that can be read safely ({type(error).__name__})"
@@ -41,13 +47,27 @@ def read_mel(path: Path, shape: tuple[int, int], dtype: str) -> np.ndarray | str
 
 
 def _load(path: Path) -> object:
-    """Raises ValueError with the rule where an archive is larger than its file, and whatever torch.load raises."""
+    """Raises ArchiveError with the rule where an archive is larger than its file, and whatever torch.load raises."""
     with path.open("rb") as file:
-        is_zip = file.read(4) == b"PK\x03\x04"
-    if is_zip:
-        with zipfile.ZipFile(path) as archive:
-            unpacked = sum(entry.file_size for entry in archive.infolist())
-        # torch.save compresses nothing, and its reader would unpack whatever the directory says.
-        if unpacked > (size := path.stat().st_size):
-            raise ValueError(f"must be an archive without compression, got {unpacked:,} bytes in a file of {size:,}")
+        head = file.read(4)
+        if head == b"PK\x03\x04":  # as torch tells an archive from the format before it
+            _check_archive(head + file.read())
     return torch.load(path, weights_only=True, map_location="cpu")
+
+
+def _check_archive(content: bytes) -> None:
+    """torch.save compresses nothing, and torch.load would unpack whatever the archive's directory says."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        unpacked, start = sum(entry.file_size for entry in archive.infolist()), archive.start_dir
+    if unpacked > len(content):
+        raise ArchiveError(
+            f"must be an archive without compression, got {unpacked:,} bytes in a file of {len(content):,}"
+        )
+    # zipfile finds the directory by its length and torch by its place: two directories would be one for each.
+    end = content.rindex(b"PK\x05\x06")
+    (place,) = struct.unpack_from("<I", content, end + 16)
+    if content[end - 20 : end - 16] == b"PK\x06\x07":  # the end of an archive that may exceed 4 GiB
+        (end_64,) = struct.unpack_from("<Q", content, end - 12)
+        (place,) = struct.unpack_from("<Q", content, end_64 + 48) if end_64 == end - 76 else (-1,)
+    if place != start:
+        raise ArchiveError(f"must be an archive with one directory, got one at byte {start} and one at {place}")

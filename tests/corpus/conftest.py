@@ -1,6 +1,9 @@
 """Small competitions of each layout, made anew for every case, which may spoil them as it likes."""
 
 import json
+import re
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -55,3 +58,22 @@ def rfcx(tmp_path):
     (folder / "train_fp.csv").write_text(BOXES + "bb,1,1,0.01,90,0.05,180\n")
     (folder / "sample_submission.csv").write_text("recording_id,s0,s1\ntt,0,0\n")
     return folder
+
+
+@pytest.fixture
+def grown():
+    """A block's memory: `with grown() as bytes_`, then bytes_() is how far the resident peak rose above the start."""
+
+    def peak():
+        return int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
+
+    @contextmanager
+    def block():
+        try:
+            Path("/proc/self/clear_refs").write_text("5")  # the peak becomes what is resident now
+        except OSError:
+            pytest.skip("needs a Linux whose peak of memory can be set back")
+        before = peak()
+        yield lambda: peak() - before
+
+    return block

@@ -144,11 +144,11 @@ FAULTS = {
     ),
     "a speaker without a name": (
         raw("mapping.json", b'{"speaker2id": {"anna": 0, "ben": 1, "": 2}}'),
-        "a class's name must be fit for a submission, got ''",
+        "a class's name must be writable as a CSV's, got ''",
     ),
     "a speaker with a NUL in the name": (
         raw("mapping.json", b'{"speaker2id": {"anna": 0, "ben": 1, "c\\u0000": 2}}'),
-        r"a class's name must be fit for a submission, got 'c\x00'",
+        r"a class's name must be writable as a CSV's, got 'c\x00'",
     ),
     "a path missing": (first(feature_path=None), "speaker anna, row 0: must hold feature_path"),
     "a path a list": (first(feature_path=["u0.pt"]), "speaker anna, row 0: must hold feature_path"),
