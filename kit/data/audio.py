@@ -11,6 +11,11 @@ from scipy.signal import resample_poly
 from torch import Tensor, nn
 from torchaudio.functional import melscale_fbanks
 
+MOST_SAMPLES = 2**28  # of all channels, at the file's rate or the one asked for: 1 GiB, 93 minutes at 48 kHz
+LOWEST_HZ, HIGHEST_HZ = 1_000, 768_000  # the filter and the wave of a resampling grow with the rates' ratio
+MOST_WINDOW, MOST_MELS = 2**17, 1024  # samples and bins: the filters weigh their product
+LOUDEST = 2.0**31  # a float file may hold whole numbers of 32 bits; beyond, a power spectrum would overflow
+UNKNOWN_FRAMES = 2**63 - 1  # libsndfile's word for a FLAC from a pipe, of which it then finds no end
 UNKNOWN_RIFF_SIZES = (0, 0xFFFFFFFF)  # what a WAV written to a pipe holds
 
 
@@ -33,12 +38,19 @@ class MelSpec:
     def __post_init__(self):
         for name in ("sample_rate_hz", "n_mels"):
             value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+        for name in ("window_seconds", "hop_seconds", "fmin_hz", "fmax_hz", "floor"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or isinstance(value, bool):
+                raise ValueError(f"{name} must be a number, got {value!r}")
         for name in ("window_seconds", "hop_seconds"):
             samples = getattr(self, name) * self.sample_rate_hz
             if not 1 <= samples < math.inf:
                 raise ValueError(f"{name} must last at least one sample, got {getattr(self, name)}")
+        for name, most in (("sample_rate_hz", HIGHEST_HZ), ("n_mels", MOST_MELS), ("window_samples", MOST_WINDOW)):
+            if getattr(self, name) > most:
+                raise ValueError(f"{name} must be at most {most}, got {getattr(self, name)}")
         if not 0 <= self.fmin_hz < self.fmax_hz:
             raise ValueError(f"fmin_hz must be in [0, fmax_hz = {self.fmax_hz}), got {self.fmin_hz}")
         if not self.fmax_hz <= self.sample_rate_hz / 2:
@@ -69,7 +81,8 @@ class MelSpec:
 def load_wave(path: str | Path, sample_rate_hz: int) -> Tensor:
     """The file's channels averaged and resampled: (N,) float32.
 
-    Raises: AudioError where the file is missing, empty, unreadable, cut short or holds NaN or infinity.
+    Raises: AudioError where the file is missing, empty, unreadable, cut short, too long, too loud or holds NaN or
+    infinity, or where its sample rate is none of sound.
     """
     path = Path(path)
     if not path.is_file():
@@ -77,6 +90,7 @@ def load_wave(path: str | Path, sample_rate_hz: int) -> Tensor:
     try:
         with soundfile.SoundFile(path) as file:
             promised, rate = file.frames, file.samplerate
+            _check_header(path, promised, file.channels, rate, sample_rate_hz)
             samples = file.read(dtype="float32", always_2d=True)  # (N, channels)
     except soundfile.LibsndfileError as error:
         raise AudioError(f"audio file must be readable by soundfile, got {path}: {error.error_string}") from error
@@ -84,10 +98,22 @@ def load_wave(path: str | Path, sample_rate_hz: int) -> Tensor:
         raise AudioError(f"audio file must hold at least one sample, got {path}")
     if len(samples) < promised or _riff_is_cut(path):
         raise AudioError(f"audio file must be as long as its header says, got {path}, which is cut short")
-    wave = samples.mean(axis=1)  # (N,)
-    if not np.isfinite(wave).all():
+    low, high = samples.min(), samples.max()  # NaN where one is
+    if not np.isfinite([low, high]).all():
         raise AudioError(f"audio file must hold finite samples only, got {path}")
-    return torch.from_numpy(_resample(wave, rate, sample_rate_hz))
+    if max(-low, high) > LOUDEST:
+        raise AudioError(f"audio file must hold samples of at most {LOUDEST:g}, got {path} with {max(-low, high):g}")
+    return torch.from_numpy(_resample(samples.mean(axis=1), rate, sample_rate_hz))  # (N,)
+
+
+def _check_header(path: Path, frames: int, channels: int, rate: int, to_hz: int) -> None:
+    """Before anything is read: memory is taken by what the header says."""
+    if not LOWEST_HZ <= rate <= HIGHEST_HZ:
+        raise AudioError(f"audio file must have a sample rate of {LOWEST_HZ} to {HIGHEST_HZ} Hz, got {path} of {rate}")
+    if frames == UNKNOWN_FRAMES:
+        raise AudioError(f"audio file must say in its header how long it is, got {path}")
+    if (most := max(frames * channels, frames * to_hz // rate)) > MOST_SAMPLES:
+        raise AudioError(f"audio file must be of at most {MOST_SAMPLES:,} samples, got {path} of {most:,}")
 
 
 def _resample(wave: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:

@@ -9,6 +9,7 @@ from kit.data import hw4, images, rfcx, table
 from kit.data.listing import CompetitionError, Listing
 
 RESERVED = ("id", "fold", "label", "group")  # columns that stand beside the classes' in tables of predictions
+UNWRITABLE = frozenset("\0\r")  # what no field of a submission may hold
 # A folder's layout is told by a file that only this layout has.
 LAYOUTS = {
     "hw4": (hw4.MARKER, hw4.read_hw4),
@@ -46,9 +47,16 @@ class Competition:
     listing: Listing = field(repr=False, compare=False, default=None)
 
     def __post_init__(self):
-        taken = [name for name in self.classes if name in RESERVED]
-        if taken:
-            raise CompetitionError(f"{self.folder}: no class may be named {', '.join(RESERVED)}, got {taken[0]}")
+        for name in self.classes:
+            if name in RESERVED:
+                raise CompetitionError(f"{self._place(name)}: no class may be named {', '.join(RESERVED)}, got {name}")
+            if not name or set(name) & UNWRITABLE:
+                raise CompetitionError(f"{self._place(name)}: a class's name must be writable as a CSV's, got {name!r}")
+
+    def _place(self, name: str) -> str:
+        """The folder, and the first training row of a class where it has one."""
+        rows = self.train.index[self.train["label"] == name]
+        return f"{self.folder}: {self.train['where'][rows[0]]}" if len(rows) else str(self.folder)
 
     def solution(self) -> pd.DataFrame | None:
         """Columns id, label, usage ("Public" or "Private"), where a `solution.csv` lies in the folder.
@@ -63,20 +71,18 @@ class Competition:
         if list(found.columns) != wanted:
             raise CompetitionError(f"{path}: line 1: must be {','.join(wanted)}, got {','.join(found.columns)}")
         found.columns = ["id", *(["label"] if self.task == "single" else self.label_columns), "usage"]
-        for number in found.index[~found["usage"].isin(["Public", "Private"])]:
+        for line in found.index[~found["usage"].isin(["Public", "Private"])]:
             raise CompetitionError(
-                f"{path}: line {number + 2}: Usage must be Public or Private, got {found.at[number, 'usage']!r}"
+                f"{path}: line {line}: Usage must be Public or Private, got {found.at[line, 'usage']!r}"
             )
         if self.task == "multi":
             found = self._as_numbers(found, path)
-        return found
+        return found.reset_index(drop=True)
 
     def _as_numbers(self, found: pd.DataFrame, path: Path) -> pd.DataFrame:
         for column in self.label_columns:
-            for number in found.index[~found[column].isin(["0", "1"])]:
-                raise CompetitionError(
-                    f"{path}: line {number + 2}: {column} must be 0 or 1, got {found.at[number, column]!r}"
-                )
+            for line in found.index[~found[column].isin(["0", "1"])]:
+                raise CompetitionError(f"{path}: line {line}: {column} must be 0 or 1, got {found.at[line, column]!r}")
         return found.astype({column: int for column in self.label_columns})
 
 

@@ -1,9 +1,10 @@
 """The files of a competition's folder: listed once, checked against what its tables name."""
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+
+from kit.data.strict_json import parse_json
 
 SHOWN = 20  # problems printed in full; the rest are counted
 
@@ -36,13 +37,17 @@ class Listing:
         with os.scandir(self.folder / below) as found:
             for item in sorted(found, key=lambda item: item.name):
                 name = f"{below}/{item.name}" if below else item.name
-                if item.is_symlink() and not Path(item.path).resolve().is_relative_to(self.folder):
+                if item.is_symlink() and not self._is_file_inside(item.path):
                     continue
                 if item.is_dir(follow_symlinks=False):
                     self._walk(name)
                 elif item.is_file():
                     stat = item.stat()
                     self.entries[name] = Entry(stat.st_size, stat.st_mtime_ns)
+
+    def _is_file_inside(self, link: str) -> bool:
+        """Without an error for a link to itself, which Path.resolve raises one for."""
+        return Path(os.path.realpath(link)).is_relative_to(self.folder) and os.path.isfile(link)
 
     def __contains__(self, path: str) -> bool:
         return path in self.entries
@@ -59,22 +64,18 @@ class Listing:
         if parts.is_absolute() or ".." in parts.parts or "\\" in path or "\0" in path:
             return "the path leaves the competition's folder"
         if str(parts) not in self.entries:
-            link = (self.folder / path).is_symlink()
-            return "the link leaves the competition's folder" if link else "no such file on disk"
+            link = os.path.islink(self.folder / path)  # False, not an error, for a name too long to be one
+            return "the link leaves the competition's folder, or leads to no file" if link else "no such file on disk"
         return "the file is empty" if self.entries[str(parts)].size == 0 else None
 
     def read_json(self, name: str) -> dict:
         """A JSON object from the folder. Raises CompetitionError naming file and line."""
+        if rule := self.fault(name):
+            raise CompetitionError(f"{self.folder}/{name}: {rule}")
         try:
-            content = json.loads((self.folder / name).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise CompetitionError(f"{self.folder}/{name}: no such file on disk") from None
-        except UnicodeDecodeError as error:
-            raise CompetitionError(f"{self.folder}/{name}: not UTF-8 text ({error.reason})") from None
-        except json.JSONDecodeError as error:
-            raise CompetitionError(f"{self.folder}/{name}: line {error.lineno}: not JSON ({error.msg})") from None
-        except RecursionError:
-            raise CompetitionError(f"{self.folder}/{name}: not JSON that can be read (nested too deep)") from None
+            content = parse_json((self.folder / name).read_bytes())
+        except ValueError as error:
+            raise CompetitionError(f"{self.folder}/{name}: {error}") from None
         if not isinstance(content, dict):
             raise CompetitionError(f"{self.folder}/{name}: must be a JSON object, got {type(content).__name__}")
         return content

@@ -9,6 +9,7 @@ fault, so that it does not cost the submission: it is given the class priors.
 """
 
 import math
+from pathlib import PurePosixPath
 
 import pandas as pd
 import soundfile
@@ -34,12 +35,16 @@ def read_rfcx(listing: Listing) -> dict:
     test = pd.DataFrame(
         {"id": sample["recording_id"], "path": [_path(i, "test", listing) for i in sample["recording_id"]]}
     )
-    test["where"] = [f"sample_submission.csv: line {number + 2}" for number in range(len(test))]
+    test["where"] = [f"sample_submission.csv: line {line}" for line in test.index]
+    test = test.reset_index(drop=True)
     headers = {path: _header(listing, path) for path in [*boxes["path"].unique(), *test["path"].unique()]}
     rate = _common_rate(headers)
     faults = {path: _fault(header, rate) for path, header in headers.items()}
     _check_boxes(boxes, classes, headers, faults, problems)
-    for number in test.index[test["id"].duplicated()]:
+    first = boxes.groupby("path")["id"].transform("first")
+    for number in boxes.index[boxes["id"] != first]:
+        problems.add(boxes["where"][number], f"the same file as recording {first[number]}")
+    for number in test.index[test["path"].duplicated()]:
         problems.add(f"{test['where'][number]} ({test['id'][number]})", "a recording that has a line already")
     problems.raise_if_any()
     test["fault"] = test["path"].map(faults)
@@ -74,18 +79,18 @@ def _read_boxes(listing: Listing, file: str, problems: Problems) -> pd.DataFrame
     if tuple(table.columns) != COLUMNS:
         problems.add(f"{file}: line 1", f"must be {','.join(COLUMNS)}, got {','.join(table.columns)}")
         return pd.DataFrame()
-    table["where"] = [f"{file}: line {number + 2} ({name})" for number, name in enumerate(table["recording_id"])]
+    table["where"] = [f"{file}: line {line} ({name})" for line, name in table["recording_id"].items()]
     for column in COLUMNS[3:]:
         numbers = pd.to_numeric(table[column], errors="coerce")
-        for number in table.index[~numbers.map(math.isfinite)]:
-            problems.add(table["where"][number], f"{column} must be a number, got {table[column][number]!r}")
+        for line in table.index[~numbers.map(math.isfinite)]:
+            problems.add(table["where"][line], f"{column} must be a number, got {table[column][line]!r}")
         table[column] = numbers
     table["label"] = "s" + table["species_id"]
     return table.assign(true=file == FILES[0]).rename(columns={"recording_id": "id"})
 
 
 def _path(name: str, folder: str, listing: Listing) -> str:
-    guesses = [f"{folder}/{name}{suffix}" for suffix in AUDIO]
+    guesses = [str(PurePosixPath(f"{folder}/{name}{suffix}")) for suffix in AUDIO]  # a file has one spelling
     return next((guess for guess in guesses if guess in listing), guesses[0])
 
 

@@ -31,6 +31,7 @@ from kit.data.competition import Competition
 from kit.data.images import image_rows
 from kit.data.labels import known_matrix
 from kit.data.listing import Problems
+from kit.data.tensors import mel_dtype, read_mel
 
 VERSION = 1
 INT16 = 32767.0
@@ -201,36 +202,16 @@ def _read(competition, table, mel, kind) -> Iterator[np.ndarray | str]:
         files = zip(table["path"], faults, strict=True)
         jobs = (_job(_wave_mel, fault, competition.folder / path, mel, to_mel) for path, fault in files)
     else:
-        dtype = _mel_dtype(competition.folder / table["path"].iloc[0])
+        dtype = mel_dtype(competition.folder / table["path"].iloc[0])
         rows = zip(table["path"], table["frames"], strict=True)
         width = competition.n_mels
-        jobs = (joblib.delayed(_tensor)(competition.folder / path, (int(n), width), dtype) for path, n in rows)
+        jobs = (joblib.delayed(read_mel)(competition.folder / path, (int(n), width), dtype) for path, n in rows)
     return joblib.Parallel(n_jobs=-1, prefer="threads", return_as="generator")(jobs)
 
 
 def _job(function: Callable, fault: str, *arguments):
     """A job that reads a file, or hands on the fault that it is known to have."""
     return joblib.delayed(str)(fault) if fault else joblib.delayed(function)(*arguments)
-
-
-def _mel_dtype(path: Path) -> str:
-    """The files' own precision: half where they hold half, single otherwise."""
-    try:
-        return "float16" if torch.load(path, weights_only=True).dtype == torch.float16 else "float32"
-    except Exception:  # whatever is wrong with the first file, reading it as a row names it
-        return "float32"
-
-
-def _tensor(path: Path, shape: tuple[int, int], dtype: str) -> np.ndarray | str:
-    try:
-        mel = torch.load(path, weights_only=True, map_location="cpu")
-    except Exception as error:  # an unpickler that is fed noise may raise anything
-        return f"not a tensor file that can be read safely ({type(error).__name__})"
-    if not isinstance(mel, Tensor) or not mel.is_floating_point() or mel.layout != torch.strided:
-        return f"must hold a floating-point tensor, got {getattr(mel, 'dtype', type(mel).__name__)}"
-    if tuple(mel.shape) != shape:
-        return f"must have shape {shape} (mel_len, n_mels), got {tuple(mel.shape)}"
-    return mel.numpy().astype(dtype, copy=False) if mel.isfinite().all() else "holds NaN or inf"
 
 
 def _wave(path: Path, mel: MelSpec) -> np.ndarray | str:

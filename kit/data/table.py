@@ -4,7 +4,9 @@ The sample names the columns: its first is the file, its second the label; `trai
 """
 
 import csv
-from pathlib import Path
+import io
+import os
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
@@ -29,9 +31,10 @@ def read_table(listing: Listing) -> dict:
         if column not in train.columns:
             problems.add("train.csv", f"has no column {column!r}, which sample_submission.csv names")
     problems.raise_if_any()
-    train = train.rename(columns={id_column: "id", label_column: "label"})
-    group = next((name for name in GROUPS if name in train.columns), None)
-    train = train.rename(columns={group: "group"}) if group else train
+    group = next((name for name in GROUPS if name in train.columns and name not in (id_column, label_column)), None)
+    # Only these: another column may have a name that means something here, such as id or fault.
+    used = {id_column: "id", label_column: "label"} | ({group: "group"} if group else {})
+    train = train[list(used)].rename(columns=used)
     train["path"] = _find(train["id"], "train", "train.csv", listing, problems)
     test = pd.DataFrame({"id": sample[id_column]})
     test["path"] = _find(test["id"], "test", "sample_submission.csv", listing, problems)
@@ -42,8 +45,8 @@ def read_table(listing: Listing) -> dict:
         "layout": "table",
         "features": "wave",
         "n_mels": None,
-        "train": train.assign(audio=train["path"], where=_rows("train.csv", len(train))),
-        "test": test.assign(audio=test["path"], where=_rows("sample_submission.csv", len(test))),
+        "train": _placed(train, "train.csv"),
+        "test": _placed(test, "sample_submission.csv"),
         "classes": tuple(sorted(train["label"].unique())),
         "id_column": id_column,
         "label_columns": (label_column,),
@@ -53,44 +56,68 @@ def read_table(listing: Listing) -> dict:
 
 
 def read_csv(path: Path) -> pd.DataFrame:
-    """A CSV with every field as text, so that `00000001` and `NA` stay what they are.
+    """A CSV with every field as text, so that `00000001` and `NA` stay what they are, by the line a row starts on.
 
-    Raises CompetitionError: missing, not UTF-8, ragged, without rows, a column named twice.
+    Raises CompetitionError: missing, a link out, not UTF-8, ragged, without rows, a column named twice.
     """
+    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(path.parent)):
+        raise CompetitionError(f"{path}: the link leaves the competition's folder")
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.reader(file, strict=True))
+        content = path.read_bytes()
     except FileNotFoundError:
         raise CompetitionError(f"{path}: no such file on disk") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise CompetitionError(f"{path}: not a UTF-8 CSV ({error})") from None
-    rows = [row for row in rows if row]
+    except OSError as error:
+        raise CompetitionError(f"{path}: must be a file that can be read ({error.strerror})") from None
+    rows = _csv_rows(content, path)
     if len(rows) < 2:
         raise CompetitionError(f"{path}: must have a header and at least one row")
-    header = rows[0]
+    (first, header), *rows = rows
     if len(set(header)) < len(header):
-        raise CompetitionError(f"{path}: line 1: a column is named twice: {', '.join(header)}")
-    for line, row in enumerate(rows, start=1):
+        raise CompetitionError(f"{path}: line {first}: a column is named twice: {', '.join(header)}")
+    for line, row in rows:
         if len(row) != len(header):
             raise CompetitionError(f"{path}: line {line}: must have {len(header)} fields, got {len(row)}")
-    return pd.DataFrame(rows[1:], columns=header, dtype=object)
+    return pd.DataFrame([row for _, row in rows], columns=header, index=[line for line, _ in rows], dtype=object)
 
 
-def _rows(file: str, n: int) -> list[str]:
-    return [f"{file}: line {number + 2}" for number in range(n)]
+def _csv_rows(content: bytes, path: Path) -> list[tuple[int, list[str]]]:
+    """The rows that are not blank, each with the line that it starts on."""
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise CompetitionError(f"{path}: line {line}: not a UTF-8 CSV ({error.reason})") from None
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise CompetitionError(f"{path}: line {line}: not a UTF-8 CSV (a NUL byte)")
+    reader, rows, line = csv.reader(io.StringIO(text, newline=""), strict=True), [], 1
+    try:
+        for row in reader:
+            if row:
+                rows.append((line, row))
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise CompetitionError(f"{path}: line {line}: not a UTF-8 CSV ({error})") from None
+    return rows
+
+
+def _placed(table: pd.DataFrame, file: str) -> pd.DataFrame:
+    where = [f"{file}: line {line}" for line in table.index]
+    return table.assign(audio=table["path"], where=where).reset_index(drop=True)
 
 
 def _find(ids: pd.Series, folder: str, table: str, listing: Listing, problems: Problems) -> list[str]:
     paths, seen = [], {}
-    for number, name in enumerate(ids):
-        where = f"{table}: line {number + 2} ({name})"
+    for line, name in ids.items():
+        where = f"{table}: line {line} ({name})"
         guesses = [f"{folder}/{name}", name, *(f"{folder}/{name}{suffix}" for suffix in AUDIO)]
+        guesses = [str(PurePosixPath(guess)) for guess in guesses]  # a file has one spelling
         path = next((guess for guess in guesses if guess in listing), guesses[0])
-        if name in seen:
-            problems.add(where, f"the same file as line {seen[name]}")
+        if path in seen:
+            problems.add(where, f"the same file as line {seen[path]}")
         elif rule := listing.fault(path):
             problems.add(where, f"{rule}: looked for {path}" if rule.startswith("no such") else rule)
-        seen.setdefault(name, number + 2)
+        seen.setdefault(path, line)
         paths.append(path)
     return paths
 
@@ -98,8 +125,8 @@ def _find(ids: pd.Series, folder: str, table: str, listing: Listing, problems: P
 def _check_values(train: pd.DataFrame, label_column: str, group: str | None, problems: Problems) -> None:
     for column, name in (("label", label_column), ("group", group)):
         if column in train.columns:
-            for number in train.index[train[column].str.strip() == ""]:
-                problems.add(f"train.csv: line {number + 2} ({train.at[number, 'id']})", f"{name} is empty")
+            for line in train.index[train[column].str.strip() == ""]:
+                problems.add(f"train.csv: line {line} ({train.at[line, 'id']})", f"{name} is empty")
     if train["label"].nunique() < 2:
         problems.add(f"train.csv: {label_column}", "must have at least two classes")
 

@@ -1,11 +1,11 @@
 """One frozen dataclass that says all of an experiment: `replace(BASE, name="boss", head="am_softmax")`."""
 
-import json
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from kit.data.audio import MelSpec
+from kit.data.strict_json import parse_json
 from kit.training.rules import check
 
 
@@ -154,7 +154,7 @@ class Config:
     def load(cls, path: str | Path) -> "Config":
         """The config in a JSON file. Raises ValueError naming the file."""
         try:
-            return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+            return cls.from_dict(parse_json(Path(path).read_bytes()))
         except (OSError, ValueError) as error:
             raise ValueError(f"{path}: {error}") from None
 

@@ -1,5 +1,6 @@
 """What the fields of a Config must be: choices, bounds, and what goes with what."""
 
+import math
 from dataclasses import fields
 from typing import Any
 
@@ -47,6 +48,9 @@ SHARES = (
     "wave_probability", "mix_probability", "lpc_instance", "lpc_prototypes",
     "positive_decay", "pseudo_decay", "mix_unknown_share",
 )  # fmt: skip
+RANGES = ("wave_snr_db", "wave_gain_db", "wave_pitch_semitones", "wave_stretch_rate")
+MOST_SEED = 2**32 - 1  # NumPy's and scikit-learn's
+MOST_NAME = 200  # bytes: a folder's name may have 255, and what is made beside it is longer
 
 
 def check(config) -> None:
@@ -54,6 +58,7 @@ def check(config) -> None:
     for item in fields(config):
         _check_type(item.name, getattr(config, item.name), item.type)
     _check_values(config)
+    _check_limits(config)
     _check_shapes(config)
     _check_mix(config)
     _check_lpc(config)
@@ -80,7 +85,32 @@ def _check_values(config) -> None:
             raise ValueError(f"{name} must be above 0, got {getattr(config, name)}")
 
 
+def _check_limits(config) -> None:
+    """What a JSON file may say and no training can use."""
+    for item in fields(config):
+        value = getattr(config, item.name)
+        if item.type is float and not abs(value) < math.inf:
+            raise ValueError(f"{item.name} must be finite, got {value}")
+        if item.type in (int, float) and isinstance(value, int) and not abs(value) < 2**63:
+            raise ValueError(f"{item.name} must fit in 64 bits, got a number of {value.bit_length()} bits")
+    for name in ("seed", "fold_seed"):
+        if getattr(config, name) > MOST_SEED:
+            raise ValueError(f"{name} must be at most {MOST_SEED}, got {getattr(config, name)}")
+    for name in RANGES:
+        value = getattr(config, name)
+        if len(value) != 2 or not all(map(_is_number, value)) or not -math.inf < value[0] <= value[1] < math.inf:
+            raise ValueError(f"{name} must be (low, high) with low <= high, got {value!r}")
+    if not all(isinstance(place, str) for place in config.mix_places):
+        raise ValueError(f"mix_places must be names of places, got {config.mix_places!r}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _check_shapes(config) -> None:
+    if len(config.name.encode("utf-8", "replace")) > MOST_NAME:
+        raise ValueError(f"name must be usable as a folder's name, of at most {MOST_NAME} bytes, got {config.name!r}")
     if not config.name or any(mark in config.name for mark in "/\\\0") or config.name.startswith("."):
         raise ValueError(f"name must be usable as a folder's name, got {config.name!r}")
     if config.backbone != "timm" and config.width % config.heads:
