@@ -66,6 +66,8 @@ def train(options) -> None:
     folder = out / f"{config.name}-s{config.seed}"
     if folder.exists() and not options.resume:
         raise ValueError(f"{folder}: exists; --resume goes on with it, another name or --out starts anew")
+    for note in competition.notes:
+        print(f"kit train: {note}", file=sys.stderr)
     folders = crossval([config], competition, out, folds=options.folds, cache=options.cache)
     print(cv_table([load_run(folder) for folder in folders]).to_string(index=False))
     for folder in folders:

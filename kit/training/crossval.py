@@ -73,7 +73,7 @@ def crossval(
         parallel(joblib.delayed(_train_fold)(*job, number, threads) for number, job in enumerate(jobs))
     for run in runs:
         run.finish()
-    for told in dict.fromkeys(_told_faults(run.store) for run in runs):
+    for told in dict.fromkeys(_told_faults(run.store, competition) for run in runs):
         if told:
             warnings.warn(told, stacklevel=2)
     return [run.folder for run in runs]
@@ -153,11 +153,12 @@ class _Run:
         )
 
 
-def _told_faults(store: Store) -> str:
+def _told_faults(store: Store, competition: Competition) -> str:
     faults = store.faults()
     if faults.empty:
         return ""
-    lines = "\n  ".join(f"{row.id}: {row.fault}" for row in faults.itertuples())
+    where = competition.test.set_index("id")["where"]
+    lines = "\n  ".join(f"{where[row.id]} ({row.id}): {row.fault}" for row in faults.itertuples())
     return f"{len(faults)} of {len(store.rows('test'))} test recordings got the class priors\n  {lines}"
 
 

@@ -11,6 +11,7 @@ import pytest
 import soundfile
 import torch
 
+import kit.data.store as store_module
 from kit.data.audio import LogMel, MelSpec, load_wave
 from kit.data.competition import open_competition
 from kit.data.listing import CompetitionError
@@ -83,6 +84,18 @@ def test_audio_competition_is_packed_as_log_mels(tmp_path):
     row = store.index.iloc[1]
     assert store.mel == spec
     assert (store.features[row["start"] : row["start"] + row["frames"]].float() - truth).abs().max() < 0.01
+
+
+@pytest.mark.parametrize("most", [1, 7, 48, 49])  # of 48 frames
+def test_a_long_recording_is_packed_in_stretches_with_the_frames_of_the_whole(tmp_path, monkeypatch, most):
+    spec, path = MelSpec(n_mels=24), tmp_path / "a.wav"
+    soundfile.write(path, 0.1 * np.random.default_rng(0).standard_normal(8000), 16000)
+    whole = LogMel(spec)(load_wave(path, 16000)[None])[0]
+    monkeypatch.setattr(store_module, "MOST_FRAMES", most)
+    lengths = [spec.n_frames(part.shape[1]) for part in store_module._stretches(torch.zeros(1, 8000), spec)]
+    assert max(lengths) <= most and sum(lengths) == len(whole) == 48
+    found = torch.from_numpy(store_module._wave_mel(path, spec, LogMel(spec)))
+    assert found.shape == whole.shape and (found.float() - whole).abs().max() < 0.01
 
 
 BAD_TENSORS = {

@@ -117,7 +117,8 @@ def test_bad_test_recordings_get_the_priors_and_are_told(rainforest_folder, tmp_
     competition = open_competition(folder)
     with pytest.warns(UserWarning, match="2 of 6 test recordings got the class priors") as told:
         run = train(replace(TINY, epochs=1), competition, tmp_path / "runs", tmp_path)
-    assert f"{ids[1]}: no such file on disk" in str(told[0].message) and f"{ids[4]}: " in str(told[0].message)
+    assert f"sample_submission.csv: line 3 ({ids[1]}): no such file on disk" in str(told[0].message)
+    assert f"sample_submission.csv: line 6 ({ids[4]}): audio file must be" in str(told[0].message)
     test = pd.read_parquet(run / "test.parquet").set_index("id")[list(competition.classes)]
     assert test.notna().all(axis=None)
     assert np.allclose(test.loc[ids[1]], test.loc[ids[4]]) and not np.allclose(test.loc[ids[0]], test.loc[ids[1]])
@@ -139,8 +140,11 @@ def test_a_folder_at_48_khz_and_60_s_goes_from_the_command_line_to_a_submission(
     (folder / "sample_submission.csv").write_text(sample)
     config = replace(TINY, mel=replace(MEL, n_mels=128), epochs=1, eval_overlap=0).to_dict()
     (tmp_path / "config.json").write_text(json.dumps(config))
+    shutil.copy(folder / "test/test0.flac", folder / "test/spare.flac")
     monkeypatch.chdir(tmp_path)
-    assert main(["train", "config.json", "--data", "rfcx"]) == 0, capsys.readouterr().err
+    code, told = main(["train", "config.json", "--data", "rfcx"]), capsys.readouterr().err
+    assert code == 0, told
+    assert "1 audio files in test/ are not in sample_submission.csv, such as test/spare.flac" in told
     (path,) = (tmp_path / "submissions/rfcx").glob("*.csv")
     assert main(["check", str(path), "--data", "rfcx"]) == 0
 
