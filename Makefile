@@ -4,7 +4,7 @@ PRESET ?= quick
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: help demo test test-kaggle run needs-data lab bench clean
+.PHONY: help demo test test-nightly test-kaggle run needs-data lab bench clean
 
 help:
 	@echo "make demo                          make the demo competition, run every notebook on it, print the CV/LB table"
@@ -12,6 +12,7 @@ help:
 	@echo "make run DATA=folder ONLY=04       one of them, such as the comparison of mixups, which runs only when asked for"
 	@echo "make lab                           open the notebooks in Jupyter"
 	@echo "make test                          ruff and pytest"
+	@echo "make test-nightly                  the long forms: dozens of kills, a store of HW4's size (some minutes)"
 	@echo "make test-kaggle                   every notebook with the versions of Kaggle's image (another 6 GB)"
 	@echo "make bench                         the kit's speed beside the source's way"
 
@@ -38,6 +39,9 @@ test: $(VENV)/installed
 	$(RUN) -m ruff check
 	$(RUN) -m ruff format --check
 	$(RUN) -m pytest
+
+test-nightly: $(VENV)/installed
+	$(RUN) -m pytest -m nightly
 
 # What the image lacks is left out; no wheel of the constraints is there for the newest Pythons.
 $(VENV)-kaggle/installed: requirements.txt requirements-kaggle.txt

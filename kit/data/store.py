@@ -12,8 +12,7 @@ can't outlive its data. It is written beside and renamed: a kill leaves the whol
 import hashlib
 import json
 import os
-import shutil
-import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ import torch
 from torch import Tensor
 from tqdm.std import tqdm
 
+from kit.data.atomic import making
 from kit.data.audio import LogMel, MelSpec, load_wave
 from kit.data.boxes import boxes_of_rows
 from kit.data.competition import Competition
@@ -92,27 +92,33 @@ def pack(
     table = _table(competition)
     folder = Path(cache) / _key(competition, table, mel, kind)
     if not (folder / "store.json").exists():
-        _pack(competition, table, mel, kind, folder, progress)
+        with making(folder) as beside:
+            _write(competition, table, mel, kind, beside, progress)
     return open_store(folder)
 
 
 def open_store(folder: str | Path) -> Store:
     """A store that lies on disk; its pages are read when they are touched. Raises ValueError where it is broken."""
     folder = Path(folder)
-    header = json.loads((folder / "store.json").read_text())
-    shape = (header["total"], header["width"])
-    expected = int(np.prod(shape)) * np.dtype(header["dtype"]).itemsize
+    try:
+        header = json.loads((folder / "store.json").read_text())
+        index = pd.read_parquet(folder / "index.parquet")
+        path = folder / "boxes.parquet"
+        boxes = pd.read_parquet(path) if path.exists() else None
+        shape = (int(index["frames"].sum()), header["width"])
+        mel = MelSpec(**header["mel"]) if header["mel"] else None
+        expected = int(np.prod(shape)) * np.dtype(header["dtype"]).itemsize
+        kind, classes, task = header["kind"], tuple(header["classes"]), header.get("task", "single")
+    except (LookupError, TypeError, ValueError, OSError) as error:
+        if isinstance(error, OSError) and error.errno:  # else it is pyarrow's word for a file cut short
+            raise
+        raise ValueError(f"{folder}: not a whole store ({type(error).__name__}); delete the folder") from error
     size = (folder / "features.bin").stat().st_size
     if size != expected:
         raise ValueError(f"{folder}/features.bin: must have {expected} bytes, has {size}; delete the folder")
     # Mode "c" (copy on write) gives PyTorch the writable array that it asks for and leaves the file alone.
     mapped = np.memmap(folder / "features.bin", dtype=header["dtype"], mode="c", shape=shape)
-    index = pd.read_parquet(folder / "index.parquet")
-    mel = MelSpec(**header["mel"]) if header["mel"] else None
-    path = folder / "boxes.parquet"
-    boxes = pd.read_parquet(path) if path.exists() else None
-    classes, task = tuple(header["classes"]), header.get("task", "single")
-    return Store(folder, torch.from_numpy(mapped), index, header["kind"], classes, mel, task, boxes)
+    return Store(folder, torch.from_numpy(mapped), index, kind, classes, mel, task, boxes)
 
 
 def _table(competition: Competition) -> pd.DataFrame:
@@ -139,20 +145,6 @@ def _key(competition: Competition, table: pd.DataFrame, mel: MelSpec | None, kin
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
-def _pack(competition, table, mel, kind, folder: Path, progress: bool) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f"{folder.name}-", suffix=".part", dir=folder.parent))
-    try:
-        _write(competition, table, mel, kind, beside, progress)
-        try:
-            beside.rename(folder)
-        except OSError:  # another process packed the same data meanwhile: its store is as good as ours
-            if not (folder / "store.json").exists():
-                raise
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-
-
 def _write(competition, table, mel, kind, folder: Path, progress: bool) -> None:
     problems, lengths, width, dtype = Problems(competition.folder), [], 0, ""
     # A file may hold a sparse tensor, which is refused, but must not be trusted until then.
@@ -168,7 +160,7 @@ def _write(competition, table, mel, kind, folder: Path, progress: bool) -> None:
                 continue
             lengths.append(len(item))
             width, dtype = item.shape[1], str(item.dtype)
-            item.tofile(file)
+            file.write(np.ascontiguousarray(item))  # tofile would not say why a disk took no more
         problems.raise_if_any()
         file.flush()
         os.fsync(file.fileno())
@@ -193,7 +185,7 @@ def _write(competition, table, mel, kind, folder: Path, progress: bool) -> None:
 def _read(competition, table, mel, kind) -> Iterator[np.ndarray | str]:
     """Each row's (frames, width) array in order, or the rule that its file breaks."""
     if competition.features == "image":
-        return image_rows(competition.folder, table)
+        return (yield from image_rows(competition.folder, table))
     faults = table.get("fault", [""] * len(table))
     if kind == "wave":
         files = zip(table["audio"], faults, strict=True)
@@ -207,7 +199,13 @@ def _read(competition, table, mel, kind) -> Iterator[np.ndarray | str]:
         rows = zip(table["path"], table["frames"], strict=True)
         width = competition.n_mels
         jobs = (joblib.delayed(read_mel)(competition.folder / path, (int(n), width), dtype) for path, n in rows)
-    return joblib.Parallel(n_jobs=-1, prefer="threads", return_as="generator")(jobs)
+    found = joblib.Parallel(n_jobs=-1, prefer="threads", return_as="generator")(jobs)
+    try:
+        for item in found:  # noqa: UP028 - yield from would close it itself
+            yield item
+    finally:
+        with warnings.catch_warnings(action="ignore"):  # joblib's, of what was read in vain where a disk is full
+            found.close()
 
 
 def _job(function: Callable, fault: str, *arguments):

@@ -1,7 +1,9 @@
 """What a fold leaves on disk, log.csv, best.pt and last.pt: kept as copies, written whole, read as data."""
 
+import io
 from dataclasses import dataclass, field
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import pandas as pd
@@ -57,32 +59,39 @@ def save_checkpoint(folder, config, state: Progress, raw, shown, optimizer, acce
         save_best(folder, config, weights, score, epoch, store)
     with replacing(folder / "log.csv") as path:
         pd.DataFrame(state.log).to_csv(path, index=False)
-    with replacing(folder / "last.pt") as path:
-        torch.save(
-            {
-                "config": config.to_dict(),
-                "progress": vars(state),
-                "model": raw.state_dict(),
-                "ema": shown.state_dict() if shown is not raw else None,
-                "optimizer": optimizer.state_dict(),
-                "scaler": accelerator.scaler.state_dict() if accelerator.scaler else None,
-            },
-            path,
-        )
+    facts = {
+        "config": config.to_dict(),
+        "progress": vars(state),
+        "model": raw.state_dict(),
+        "ema": shown.state_dict() if shown is not raw else None,
+        "optimizer": optimizer.state_dict(),
+        "scaler": accelerator.scaler.state_dict() if accelerator.scaler else None,
+    }
+    _save(facts, folder / "last.pt")
 
 
 def save_best(folder, config, weights: dict[str, Tensor], score: float, epoch: int, store) -> None:
     """Write best.pt, from which load_model makes the net again."""
     facts = {"config": config.to_dict(), "classes": list(store.classes), "n_mels": store.n_mels}
-    with replacing(folder / "best.pt") as path:
-        torch.save({"model": weights, "score": score, "epoch": epoch, **facts}, path)
+    _save({"model": weights, "score": score, "epoch": epoch, **facts}, folder / "best.pt")
+
+
+def _save(value: dict[str, Any], path: Path) -> None:
+    """By way of memory, since torch.save's own error does not tell that a disk is full."""
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    with replacing(path) as beside:
+        beside.write_bytes(buffer.getbuffer())
 
 
 def load_checkpoint(path: Path, config: Config, raw, shown, optimizer, accelerator) -> Progress:
     """The state of a last.pt, put into model and optimiser; a fresh one where there is no file."""
     if not path.exists():
         return Progress()
-    saved = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, UnpicklingError) as error:
+        raise ValueError(f"{path}: not a whole checkpoint; delete it, and the fold starts anew") from error
     changed = [key for key, value in config.to_dict().items() if saved["config"].get(key, value) != value]
     if changed:
         told = ", ".join(f"{key} {saved['config'][key]!r} -> {getattr(config, key)!r}" for key in changed)

@@ -28,6 +28,7 @@ from kit.data.labels import label_targets
 from kit.data.store import Store, open_store, pack
 from kit.training.config import Config
 from kit.training.environment import environment
+from kit.training.faults import death_told
 from kit.training.fit import fit
 from kit.training.lpc import mel_axis_notice
 from kit.training.metrics import METRICS, precision
@@ -52,7 +53,7 @@ def crossval(
     What is finished with the same config is kept, what was cut short goes on. `folds` picks some of
     range(config.n_folds). On a CPU `n_jobs` jobs run at once (None: one a core), each with `threads` (None: what is
     left); another number of threads rounds otherwise, and so gives slightly other numbers. Raises ValueError where a
-    run folder holds another config or other data.
+    run folder holds another config or other data, WorkerDiedError where a job's process dies.
     """
     runs = []
     for config in experiments:
@@ -67,10 +68,9 @@ def crossval(
             tqdm.write(notice)
     jobs = [job for run in runs for job in run.jobs()]
     workers = n_jobs or _workers(len(jobs))
-    with _Bar(runs, progress):
-        parallel = joblib.Parallel(n_jobs=workers)
-        threads = threads or max(1, joblib.cpu_count() // (workers or 1))
-        parallel(joblib.delayed(_train_fold)(*job, number, threads) for number, job in enumerate(jobs))
+    threads = threads or max(1, joblib.cpu_count() // (workers or 1))
+    with _Bar(runs, progress), death_told():
+        joblib.Parallel(workers)(joblib.delayed(_train_fold)(*job, number, threads) for number, job in enumerate(jobs))
     for run in runs:
         run.finish()
     for told in dict.fromkeys(_told_faults(run.store, competition) for run in runs):

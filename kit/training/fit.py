@@ -23,6 +23,7 @@ from kit.data.store import Store
 from kit.models.build import build_model
 from kit.training.checkpoint import average_weights, keep_best, load_checkpoint, save_best, save_checkpoint
 from kit.training.config import Config
+from kit.training.faults import memory_told
 from kit.training.finish import finish_prototypes
 from kit.training.loader import train_loader
 from kit.training.lpc import mel_axis_notice
@@ -60,7 +61,8 @@ def fit(
     """Train on some rows of a store, stop early on others, and leave log.csv, best.pt and last.pt in `folder`.
 
     Where `folder` holds a last.pt of the same config, training goes on from there. The metric is one where more is
-    better. Raises DivergedError where the loss turns NaN or infinite, ValueError where last.pt is another config's.
+    better. Raises DivergedError where the loss turns NaN or infinite, DeviceMemoryError where the device can't hold a
+    batch, ValueError where last.pt is another config's, or cut short.
     """
     folder = Path(folder)
     check_loss(config, store.task)
@@ -84,7 +86,8 @@ def fit(
     if not bar.disable and (notice := mel_axis_notice(config, store)):
         bar.write(notice)
     while state.epoch < config.epochs and state.stale < config.patience:
-        row = _train_epoch(config, state.epoch, step, ema, loader, bar)
+        with memory_told("batch_size", config.batch_size):
+            row = _train_epoch(config, state.epoch, step, ema, loader, bar)
         probability = predict(shown, store, valid_rows, config, accelerator)
         row |= {"valid_score": METRICS[metric](target, probability), "valid_loss": log_loss(target, probability)}
         keep_best(state, row, shown, config)

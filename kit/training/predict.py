@@ -14,6 +14,7 @@ from kit.data.dataset import Batch, SpectrogramDataset, batch_loader
 from kit.data.store import Store
 from kit.data.windows import pool_windows
 from kit.training.config import Config
+from kit.training.faults import memory_told
 
 
 def predict(
@@ -66,9 +67,10 @@ def _served(
     batches = [usable[batch].tolist() for batch in batches][accelerator.process_index :: accelerator.num_processes]
     was_training, found = model.training, []
     model.eval()
-    for batch in batch_loader(dataset, batches):
-        with accelerator.autocast():
-            found.append((batch.row.numpy(), function(batch).cpu().numpy()))
+    with memory_told("eval_frames", config.eval_frames):
+        for batch in batch_loader(dataset, batches):
+            with accelerator.autocast():
+                found.append((batch.row.numpy(), function(batch).cpu().numpy()))
     model.train(was_training)
     return _in_order(gather_object(found), np.asarray(rows), config)
 

@@ -1,0 +1,44 @@
+"""What happens to a machine during training, told in one line: a device without memory, a worker that died."""
+
+import re
+from collections.abc import Iterator
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+
+import torch
+
+HINTS = {
+    "SIGKILL": ", as where memory runs out: try fewer n_jobs",
+    "SIGBUS": ", as where a file that it reads is cut short or the disk is full",
+}
+
+
+class DeviceMemoryError(RuntimeError):
+    """The device can't hold a batch."""
+
+
+class WorkerDiedError(RuntimeError):
+    """A process that trained a fold is no more."""
+
+
+@contextmanager
+def memory_told(field: str, value: int) -> Iterator[None]:
+    """Where the device runs out of memory, DeviceMemoryError proposes half the `value` of the config's `field`."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        smaller = f"try {field} {value // 2}, under another name" if value > 1 else "a smaller net or crop is needed"
+        raise DeviceMemoryError(f"the device has no memory for {field} {value}: {smaller}") from error
+
+
+@contextmanager
+def death_told() -> Iterator[None]:
+    """Where one of joblib's processes dies, WorkerDiedError says how, as far as joblib knows."""
+    try:
+        yield
+    except BrokenProcessPool as error:
+        found = re.search(r"\b(SIG[A-Z]+)\(-\d+\)", str(error))
+        how = f"of {found[1]}{HINTS.get(found[1], '')}" if found else "without a word"
+        raise WorkerDiedError(
+            f"a process that trained a fold died {how}; what is finished is kept, and the next run goes on from there"
+        ) from error
