@@ -160,6 +160,26 @@ def test_a_store_cut_short_is_not_opened(voices, tmp_path):
         open_store(store.folder)
 
 
+@pytest.mark.parametrize("name", ["index.parquet", "store.json", "boxes.parquet"])
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
+def test_another_file_of_a_store_cut_short(voices, tmp_path, name, share):
+    store = pack(voices, tmp_path, progress=False)
+    path = store.folder / name
+    content = path.read_bytes() if path.exists() else (store.folder / "index.parquet").read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(ValueError, match=rf"^{store.folder}: not a whole store \(\w+\); delete the folder$"):
+        open_store(store.folder)
+
+
+def test_an_index_of_other_features_is_refused(voices, tmp_path):
+    store = pack(voices, tmp_path, progress=False)
+    index = store.index.copy()
+    index.loc[0, "frames"] += 1
+    index.to_parquet(store.folder / "index.parquet")
+    with pytest.raises(ValueError, match=r"features.bin: must have \d+ bytes, has \d+; delete the folder"):
+        open_store(store.folder)
+
+
 @pytest.mark.parametrize("delay_seconds", [0.0, 0.02, 0.05])
 def test_a_kill_leaves_a_whole_store_or_none(voices, tmp_path, delay_seconds):
     """Killed so long after it began to write."""
