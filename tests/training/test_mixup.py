@@ -311,8 +311,8 @@ class TestOfAConfig:
             self.built(mix="manifold", mix_places=("stem", "layer9"))
         with pytest.raises(ValueError, match="among input, stem, layer1, final, embedding, got 'wave'"):
             build_mixup(Config(features="wave", mix="wave"), self.STAGES, "mel")
-        with pytest.raises(ValueError, match="among wave, input, stem, layer1, final, embedding, got 3"):
-            self.built("wave", mix="manifold", mix_places=("wave", 3))
+        with pytest.raises(ValueError, match="among wave, input, stem, layer1, final, embedding, got 'layer3'"):
+            self.built("wave", mix="manifold", mix_places=("wave", "layer3"))
 
 
 @pytest.mark.parametrize(
