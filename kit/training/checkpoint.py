@@ -3,7 +3,6 @@
 import io
 from dataclasses import dataclass, field
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import pandas as pd
@@ -88,9 +87,10 @@ def load_checkpoint(path: Path, config: Config, raw, shown, optimizer, accelerat
     """The state of a last.pt, put into model and optimiser; a fresh one where there is no file."""
     if not path.exists():
         return Progress()
+    content = io.BytesIO(path.read_bytes())
     try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, UnpicklingError) as error:
+        saved = torch.load(content, map_location="cpu", weights_only=True)
+    except Exception as error:  # an unpickler that is fed a part may raise anything
         raise ValueError(f"{path}: not a whole checkpoint; delete it, and the fold starts anew") from error
     changed = [key for key, value in config.to_dict().items() if saved["config"].get(key, value) != value]
     if changed:

@@ -13,6 +13,7 @@ from kit.training import fit as fit_module
 from kit.training import loader as loader_module
 from kit.training import step as step_module
 from kit.training.checkpoint import average_weights, load_model
+from kit.training.faults import DeviceMemoryError
 from kit.training.fit import DivergedError, fit, learning_rate
 from kit.training.losses import classification_loss
 from kit.training.metrics import METRICS
@@ -145,6 +146,52 @@ def test_another_config_does_not_go_on_with_a_run(store, rows, tiny, tmp_path):
     fit(replace(tiny, epochs=1), store, *rows, tmp_path, progress=False)
     with pytest.raises(ValueError, match=r"last.pt: was trained with another config \(epochs 1 -> 2\)"):
         fit(replace(tiny, epochs=2), store, *rows, tmp_path, progress=False)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.999])
+def test_a_checkpoint_cut_short_is_named(store, rows, tiny, tmp_path, share):
+    fit(replace(tiny, epochs=1), store, *rows, tmp_path, progress=False)
+    content = (tmp_path / "last.pt").read_bytes()
+    (tmp_path / "last.pt").write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(ValueError, match="last.pt: not a whole checkpoint; delete it, and the fold starts anew"):
+        fit(replace(tiny, epochs=1), store, *rows, tmp_path, progress=False)
+
+
+def holding(monkeypatch, most_items, most_frames=10**9):
+    """A device that holds so many items of a training batch, and so many frames of another."""
+    build = fit_module.build_model
+
+    def check(model, arguments):
+        items, frames = arguments[0].shape[:2]
+        if items > most_items if model.training else items * frames > most_frames:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.\nGPU 0 has ...")
+
+    def built(*arguments):
+        model = build(*arguments)
+        model.register_forward_pre_hook(check)
+        return model
+
+    monkeypatch.setattr(fit_module, "build_model", built)
+
+
+def test_a_device_without_memory_proposes_a_batch_that_fits(store, rows, tiny, tmp_path, monkeypatch):
+    holding(monkeypatch, most_items=4)
+    with pytest.raises(DeviceMemoryError, match="^the device has no memory for batch_size 8: try batch_size 4, under"):
+        fit(tiny, store, *rows, tmp_path / "eight", progress=False)
+    assert not (tmp_path / "eight").exists()
+    fit(replace(tiny, epochs=1, batch_size=4), store, *rows, tmp_path / "four", progress=False)
+    holding(monkeypatch, most_items=0)
+    with pytest.raises(DeviceMemoryError, match="batch_size 1: a smaller net or crop is needed$"):
+        fit(replace(tiny, batch_size=1, conv_norm="group"), store, *rows, tmp_path / "one", progress=False)
+
+
+def test_a_device_without_memory_for_a_validation(store, rows, tiny, tmp_path, monkeypatch):
+    longest = int(store.index["frames"].max())
+    holding(monkeypatch, most_items=8, most_frames=longest)
+    config = replace(tiny, epochs=1, eval_frames=2 * longest)
+    with pytest.raises(DeviceMemoryError, match=f"no memory for eval_frames {2 * longest}: try eval_frames {longest},"):
+        fit(config, store, *rows, tmp_path / "twice", progress=False)
+    fit(replace(config, eval_frames=longest), store, *rows, tmp_path / "once", progress=False)
 
 
 def test_predictions_keep_the_order_of_the_rows(store, rows, tiny, tmp_path):
