@@ -66,7 +66,7 @@ def report(table: pd.DataFrame, command: str) -> str:
     shown = table[list(COLUMNS)].copy()
     for column in ("peer (ms)", "kit (ms)", "ratio", "best", "reach"):
         shown[column] = ["" if pd.isna(value) else f"{value:.3g}" for value in shown[column].astype(float)]
-    bounds = [f"- {row['work']}: {row[BOUND]}" for _, row in table.iterrows() if row[BOUND]]
+    bounds = [f"- {row['work']}: {row[BOUND]}" for _, row in table.iterrows() if isinstance(row[BOUND], str)]
     lines = [f"`{command}`, {date.today()}: {describe_machine()}", "", to_markdown(shown)]
     return "\n".join(lines + (["", "What bounds a row:", "", *bounds] if bounds else [])) + "\n"
 
