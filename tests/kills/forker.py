@@ -107,7 +107,9 @@ def visible(folder):
 
 
 def parts(folder):
-    return [str(path.relative_to(folder)) for path in sorted(Path(folder).rglob("*")) if path.name.endswith(".part")]
+    """What is left of unfinished files and folders, but for empty ones, which a living process may be about to fill."""
+    found = [path for path in sorted(Path(folder).rglob("*")) if path.name.endswith(".part")]
+    return [str(path.relative_to(folder)) for path in found if path.is_file() or any(path.iterdir())]
 
 
 def bits(folder):
