@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from kit.data.audio import MelSpec
 from kit.data.store import Store
 from kit.results.figures import RANGE_NATS, STYLE
+from kit.training.framewise import frame_edges
 
 LIKELY = 0.5  # a class is drawn where a frame gives it as much
 
@@ -24,8 +25,7 @@ def boxed_spectrogram(store: Store, row: int, calls: pd.DataFrame, title: str) -
 
 def frame_predictions(store: Store, row: int, probability: np.ndarray, calls: pd.DataFrame, title: str) -> Figure:
     """As `boxed_spectrogram`, over the frame-wise probabilities (T', C) of the classes that call or are heard."""
-    seconds = store.index["frames"].iat[row] * store.mel.hop_seconds
-    edges = np.linspace(0, seconds, len(probability) + 1)
+    edges = frame_edges(len(probability), int(store.index["frames"].iat[row])) * store.mel.hop_seconds
     heard = [name for number, name in enumerate(store.classes) if probability[:, number].max() >= LIKELY]
     shown = sorted({*heard, *calls["label"]}, key=store.classes.index)
     with plt.rc_context(STYLE):

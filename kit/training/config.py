@@ -127,7 +127,7 @@ class Config:
 
     # Prediction.
     eval_crops: int = 0  # 0 takes the whole utterance, n the mean over n evenly spaced crops
-    eval_frames: int = 32_768  # padded frames in one batch
+    eval_frames: int = 0  # padded frames in one batch; 0 is what suits the device
     eval_windows: str = "none"  # "max" or "top" (the mean of the eval_top highest) over windows of segment_frames
     eval_overlap: int = 0  # frames that neighbouring windows share, at least
     eval_top: int = 3

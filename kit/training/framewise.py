@@ -9,7 +9,7 @@ from kit.data.store import Store
 
 @torch.inference_mode()
 def framewise_probability(model: nn.Module, store: Store, row: int) -> np.ndarray:
-    """Probabilities (T', C) of the backbone's frames, which share a recording of a store of log-mels evenly.
+    """Probabilities (T', C) of the backbone's frames of a recording of a store of log-mels; `frame_edges` tells when.
 
     The model is in eval mode and has head "sed". Raises ValueError for another head, or a store of waves.
     """
@@ -20,11 +20,23 @@ def framewise_probability(model: nn.Module, store: Store, row: int) -> np.ndarra
     return model.framewise(mel)[0].float().sigmoid().cpu().numpy()
 
 
+def frame_edges(count: int, size: int) -> np.ndarray:
+    """Where each of a backbone's `count` frames of a recording of `size` begins, and the last one's end, (count + 1,).
+
+    A timm net halves time and again, and fills up what is short of a whole frame, or leaves it out: so its frame is a
+    power of two long, and the last may be cut. Where no power of two fits, the frames share the recording evenly.
+    """
+    long = 2.0 ** np.round(np.log2(size / count))
+    if count == 1 or not size / (count + 1) < long < size / (count - 1):
+        long = size / count
+    return np.minimum(np.arange(count + 1) * long, size).round().astype(np.int64)
+
+
 def peak_boxes(probability: np.ndarray, numbers: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     """First frame of the log-mel and the one after the last, of the frame where each class of `numbers` is likeliest.
 
     probability (T', C) over a recording of `size` frames.
     """
     peak = probability[:, numbers].argmax(0)
-    edges = np.linspace(0, size, len(probability) + 1).round().astype(np.int64)
+    edges = frame_edges(len(probability), size)
     return edges[peak], edges[peak + 1]

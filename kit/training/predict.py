@@ -16,6 +16,9 @@ from kit.data.windows import pool_windows
 from kit.training.config import Config
 from kit.training.faults import memory_told
 
+# Padded frames in one batch. On a CPU what a layer gives of so many stays in its caches: 1.5 times as fast as 32,768.
+EVAL_FRAMES, EVAL_FRAMES_ON_CPU = 32_768, 4096
+
 
 def predict(
     model: nn.Module, store: Store, rows: Sequence[int], config: Config, accelerator: Accelerator
@@ -63,11 +66,12 @@ def _served(
     if windows:
         step = dataset.segment - config.eval_overlap * hop
         sizes = dataset.segment * (1 + np.ceil((sizes - dataset.segment).clip(min=0) / step).astype(int))
-    batches = length_batches(sizes[usable], config.eval_frames * hop)
+    most = config.eval_frames or (EVAL_FRAMES_ON_CPU if accelerator.device.type == "cpu" else EVAL_FRAMES)
+    batches = length_batches(sizes[usable], most * hop)
     batches = [usable[batch].tolist() for batch in batches][accelerator.process_index :: accelerator.num_processes]
     was_training, found = model.training, []
     model.eval()
-    with memory_told("eval_frames", config.eval_frames):
+    with memory_told("eval_frames", most):
         for batch in batch_loader(dataset, batches):
             with accelerator.autocast():
                 found.append((batch.row.numpy(), function(batch).cpu().numpy()))

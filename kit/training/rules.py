@@ -32,12 +32,12 @@ CHOICES = {
 }
 AT_LEAST_ONE = (
     "segment_frames", "width", "layers", "heads", "ff_width", "kernel_size", "frame_stack", "epochs", "batch_size",
-    "patience", "average_best", "eval_frames",
+    "patience", "average_best",
     "n_folds", "mix_from_epoch", "lpc_order", "eval_top",
 )  # fmt: skip
 AT_LEAST_ZERO = (
     "seed", "fold_seed", "time_masks", "time_mask_frames", "freq_masks", "freq_mask_bins", "margin_warmup_steps",
-    "warmup_steps", "weight_decay", "clip_norm", "epoch_steps", "eval_crops", "workers",
+    "warmup_steps", "weight_decay", "clip_norm", "epoch_steps", "eval_crops", "eval_frames", "workers",
     "mix_alpha", "mix_until_epoch", "lpc_formant", "lpc_residual", "lpc_recombination", "lpc_shuffled",
     "lpc_swap_weight", "n_base",
     "image_channels", "image_crop_pixels",

@@ -36,7 +36,7 @@ def build_optimizer(config, net) -> torch.optim.AdamW:
     """AdamW over a net that lies on its device; with config.step "graph" on a GPU, such as a CUDA graph can hold."""
     on_gpu = next(net.parameters()).device.type == "cuda"
     return torch.optim.AdamW(
-        net.parameters(), config.lr, weight_decay=config.weight_decay, fused=on_gpu or None,
+        net.parameters(), config.lr, weight_decay=config.weight_decay, fused=True,
         capturable=on_gpu and config.step == "graph",
     )  # fmt: skip
 

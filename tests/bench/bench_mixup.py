@@ -11,12 +11,13 @@ from kit.models.build import build_model
 from kit.training.config import Config
 from kit.training.losses import classification_loss
 from kit.training.mixup import Mixup
+from kit.training.step import build_optimizer
 from tests.bench.mixup_source import SourceResNet, source_step
 
 N_CLASSES = 50
 PLACES = ("input", "stem", "layer1", "layer2", "layer3", "layer4")
-MEL = torch.randn(16, 64, 40, generator=torch.Generator().manual_seed(0))  # (B, T, F)
-TARGET = torch.randint(N_CLASSES, (16,), generator=torch.Generator().manual_seed(0))
+MEL = torch.randn(32, 96, 64, generator=torch.Generator().manual_seed(0))  # (B, T, F)
+TARGET = torch.randint(N_CLASSES, (32,), generator=torch.Generator().manual_seed(0))
 GROUPS = {"all places": PLACES, "last layer": PLACES[-1:]}
 
 
@@ -36,8 +37,9 @@ def test_step_source(benchmark, places):
 @pytest.mark.benchmark(group="manifold mixup, training step of resnet18")
 @pytest.mark.parametrize("places", GROUPS)
 def test_step_kit(benchmark, places):
-    model = build_model(Config(backbone="timm", timm_name="resnet18"), N_CLASSES, MEL.shape[2]).train()
-    optimizer, generator = torch.optim.AdamW(model.parameters()), torch.Generator().manual_seed(0)
+    config = Config(backbone="timm", timm_name="resnet18")
+    model = build_model(config, N_CLASSES, MEL.shape[2]).train()
+    optimizer, generator = build_optimizer(config, model), torch.Generator().manual_seed(0)
 
     def every_place():
         for place in GROUPS[places]:

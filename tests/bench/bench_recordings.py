@@ -21,14 +21,16 @@ from kit.training.recording_presets import recording_config
 
 MINUTES = 24
 PACK = """
-import resource, sys, time
+import re, sys, time
+from pathlib import Path
 from kit.data.audio import MelSpec
 from kit.data.competition import open_competition
 from kit.data.store import pack
 competition = open_competition(sys.argv[1])
 started = time.perf_counter()
 pack(competition, sys.argv[2], MelSpec(48000, 128, 0.04, 0.01, 60.0, 16000.0), progress=False)
-print(time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000)
+seconds, status = time.perf_counter() - started, Path("/proc/self/status")  # ru_maxrss would count the parent's too
+print(seconds, int(re.search(r"VmHWM:\\s+(\\d+)", status.read_text())[1]) / 1000 if status.exists() else float("nan"))
 """
 
 

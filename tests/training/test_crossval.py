@@ -143,10 +143,17 @@ def test_a_killed_run_continues_bit_for_bit(voices, tiny, tmp_path, options):
 def test_two_processes_of_accelerate_cover_each_epoch_once(voices, tiny, tmp_path):
     script = tmp_path / "train.py"
     script.write_text(
-        "import sys; from kit.data.competition import open_competition\n"
+        "import os, sys; from kit.data.competition import open_competition\n"
         "from kit.data.store import pack\n"
         "from kit.training.config import Config\n"
         "from kit.training.fit import fit\n"
+        "from kit.training.step import TrainStep\n"
+        "class Telling(TrainStep):\n"
+        "    def __call__(self, batch, number, lr):\n"
+        "        with open(f'{sys.argv[4]}-{os.environ[\"RANK\"]}.csv', 'a') as told:\n"
+        "            told.writelines(f'{number},{row}\\n' for row in batch.row.tolist())\n"
+        "        return super().__call__(batch, number, lr)\n"
+        "fit.__globals__['TrainStep'] = Telling\n"
         "store = pack(open_competition(sys.argv[1]), sys.argv[2], progress=False)\n"
         "rows = store.rows('train')\n"
         "config = Config.load(sys.argv[3])\n"
@@ -169,3 +176,9 @@ def test_two_processes_of_accelerate_cover_each_epoch_once(voices, tiny, tmp_pat
     log = pd.read_csv(tmp_path / "run/log.csv")
     assert log["step"].tolist() == [3, 6]  # 24 rows, batch 8 of both processes together
     assert log["valid_score"].between(0, 1).all()
+    told = [pd.read_csv(tmp_path / f"run-{rank}.csv", names=["step", "row"]) for rank in (0, 1)]
+    assert all(len(part) == 24 for part in told)  # each process half of two epochs
+    together = pd.concat(told, ignore_index=True)
+    rows = pack(voices, tmp_path / "cache", progress=False).rows("train")[::2].tolist()
+    for _, epoch in together.groupby(together["step"] // 3):
+        assert sorted(epoch["row"]) == rows
