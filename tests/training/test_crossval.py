@@ -2,6 +2,7 @@ import json
 import multiprocessing
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -166,13 +167,24 @@ def test_two_processes_of_accelerate_cover_each_epoch_once(voices, tiny, tmp_pat
     )  # fmt: skip
     (tmp_path / "config.json").write_text(json.dumps(config.to_dict()))
     pack(voices, tmp_path / "cache", progress=False)
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2",
-               "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
-               "--main_process_port", "0"]  # fmt: skip
+    # On CPUs `accelerate launch` leaves the processes to MPI: one command each, with what MPI would tell it.
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines",
+               "1", "--mixed_precision", "no", "--dynamo_backend", "no"]  # fmt: skip
     arguments = [script, voices.folder, tmp_path / "cache", tmp_path / "config.json", tmp_path / "run"]
-    environment = {**os.environ, "PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([*command, *map(str, arguments)], env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {**os.environ, "PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": "1", "WORLD_SIZE": "2",
+                   "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}  # fmt: skip
+    both = [
+        subprocess.Popen(
+            [*command, *map(str, arguments)], env={**environment, "RANK": rank, "LOCAL_RANK": rank},
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )
+        for rank in "01"
+    ]  # fmt: skip
+    said = [process.communicate(timeout=300)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
     log = pd.read_csv(tmp_path / "run/log.csv")
     assert log["step"].tolist() == [3, 6]  # 24 rows, batch 8 of both processes together
     assert log["valid_score"].between(0, 1).all()
