@@ -21,14 +21,17 @@ def framewise_probability(model: nn.Module, store: Store, row: int) -> np.ndarra
 
 
 def frame_edges(count: int, size: int) -> np.ndarray:
-    """Where each of a backbone's `count` frames of a recording of `size` begins, and the last one's end, (count + 1,).
+    """Where each of a backbone's frames begins, and the last one's end, (count + 1,) in frames of the log-mel.
 
-    A timm net halves time and again, and fills up what is short of a whole frame, or leaves it out: so its frame is a
-    power of two long, and the last may be cut. Where no power of two fits, the frames share the recording evenly.
+    Of `count` >= 1 frames over a recording of `size`. A timm net halves time and again, and fills up what is short of a
+    whole frame, or else leaves it out: so its frame is a power of two long, and the last may be cut. Where no power of
+    two gives `count`, the frames share the recording evenly.
     """
-    long = 2.0 ** np.round(np.log2(size / count))
-    if count == 1 or not size / (count + 1) < long < size / (count - 1):
-        long = size / count
+    long, exponent = size / count, np.log2(size / count)
+    if count > 1 and 2 ** np.ceil(exponent) < size / (count - 1):  # filled up
+        long = 2 ** np.ceil(exponent)
+    elif count > 1 and 2 ** np.floor(exponent) > size / (count + 1):  # left out
+        long = 2 ** np.floor(exponent)
     return np.minimum(np.arange(count + 1) * long, size).round().astype(np.int64)
 
 

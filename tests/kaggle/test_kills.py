@@ -128,9 +128,15 @@ def test_scores(killed, stub, kit, csv, side):
     assert read_ledger(LEDGER)["public"].notna().tolist() == [False, True, False]
 
 
-def test_a_fresh_intent_is_given_time_to_arrive(account, stub, kit, voices_folder, csv, monkeypatch):
-    slept = []
-    monkeypatch.setattr(sending.time, "sleep", slept.append)
+@pytest.fixture
+def slept(monkeypatch):
+    """How long it would have waited, each time, in seconds."""
+    waits = []
+    monkeypatch.setattr(sending.time, "sleep", waits.append)
+    return waits
+
+
+def test_a_fresh_intent_is_given_time_to_arrive(account, stub, kit, voices_folder, csv, slept):
     row = read_ledger(LEDGER).iloc[1]
     sending.mark(Path(LEDGER), row, sent_to=TO[1], sent_utc="2026-01-01T00:00:00Z", status=sending.SENDING)
     assert kit("submit", csv, *TO, "--data", voices_folder)[0] == 0
@@ -143,9 +149,7 @@ def test_a_fresh_intent_is_given_time_to_arrive(account, stub, kit, voices_folde
     assert 25 < slept[0] <= sending.SETTLE_SECONDS
 
 
-def test_a_clock_set_back_does_not_make_it_wait_longer(account, stub, kit, voices_folder, csv, monkeypatch):
-    slept = []
-    monkeypatch.setattr(sending.time, "sleep", slept.append)
+def test_a_clock_set_back_does_not_make_it_wait_longer(account, stub, kit, voices_folder, csv, slept):
     row = read_ledger(LEDGER).iloc[1]
     sending.mark(Path(LEDGER), row, sent_to=TO[1], sent_utc="2999-01-01T00:00:00Z", status=sending.SENDING)
     assert kit("submit", csv, *TO, "--data", voices_folder)[0] == 0

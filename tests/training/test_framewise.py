@@ -14,6 +14,7 @@ from kit.training.framewise import frame_edges
     [
         (3, 96, [0, 32, 64, 96]),
         (4, 100, [0, 32, 64, 96, 100]),  # filled up
+        (2, 40, [0, 32, 40]),
         (3, 100, [0, 32, 64, 96]),  # left out
         (20, 60, [*range(0, 61, 3)]),  # frames stacked by three
         (1, 20, [0, 20]),  # an image filled up to 32
