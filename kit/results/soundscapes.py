@@ -1,6 +1,6 @@
 """Runs on recordings with several labels, stage by stage, beside what the source published."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +50,21 @@ def stage_table(stages: dict[str, dict[str, Path]], competition: Competition) ->
                     "private": sent["private"],
                 }
             )
+    return pd.DataFrame(rows)
+
+
+def change_table(changes: dict[str, tuple[Iterable[Path], Iterable[Path]]], competition: Competition) -> pd.DataFrame:
+    """A row a change, of run folders after and before it: LWLRAP gained out of fold and on each part of the test."""
+    rows = []
+    for name, (after, before) in changes.items():
+        after, before = list(after), list(before)
+        found, was = ([load_run(run) for run in part] for part in (after, before))
+        stacked = [np.stack([run.probability for run in part]) for part in (found, was)]
+        row = {"change": name, "out of fold": paired(found[0].target, *stacked, "lwlrap", found[0].clusters)}
+        if competition.solution() is not None:
+            for usage in ("Public", "Private"):
+                row[usage.lower()] = leaderboard_difference(after, before, competition, usage)
+        rows.append(row)
     return pd.DataFrame(rows)
 
 

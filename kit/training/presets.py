@@ -13,10 +13,10 @@ PRESETS = {
     ),
     # test_resnet is timm's smallest residual net, 0.4 million weights.
     # The demo competition on two cores: well under a minute a fold. So short a training needs no dropout, which would
-    # cost a fifth of a step; an epoch is two passes, for a validation costs as much as half of one.
+    # cost a fifth of a step; an epoch is two to three passes, for a validation costs as much as half of one.
     "demo": Config(
         segment_frames=64, frame_stack=2, width=64, ff_width=128, kernel_size=15, timm_name="test_resnet", dropout=0.0,
-        epochs=15, epoch_steps=34, lr=2e-3, warmup_steps=60, margin_warmup_steps=120, n_folds=3, patience=5,
+        epochs=10, epoch_steps=42, lr=2e-3, warmup_steps=60, margin_warmup_steps=120, n_folds=3, patience=4,
         time_masks=1, time_mask_frames=8, freq_masks=1, freq_mask_bins=4,
     ),
     # A few thousand utterances on two cores in under an hour, or a first look on a GPU.
@@ -48,7 +48,7 @@ IMAGES = Config(
 )  # fmt: skip
 IMAGE_PRESETS = {
     "tiny": replace(IMAGES, epochs=2, epoch_steps=3, batch_size=16, warmup_steps=2),
-    "demo": replace(IMAGES, epochs=40, batch_size=32, warmup_steps=20),
+    "demo": replace(IMAGES, epochs=20, epoch_steps=10, batch_size=32, warmup_steps=20),
     # CIFAR-10 on two cores in about an hour, far from trained; the demo's digits in minutes.
     "quick": replace(IMAGES, epochs=10, epoch_steps=120, batch_size=64, warmup_steps=120),
     # A GPU.
