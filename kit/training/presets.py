@@ -16,7 +16,7 @@ PRESETS = {
     # cost a fifth of a step; an epoch is two to three passes, for a validation costs as much as half of one.
     "demo": Config(
         segment_frames=64, frame_stack=2, width=64, ff_width=128, kernel_size=15, timm_name="test_resnet", dropout=0.0,
-        epochs=10, epoch_steps=42, lr=2e-3, warmup_steps=60, margin_warmup_steps=120, n_folds=3, patience=4,
+        epochs=8, epoch_steps=45, lr=2e-3, warmup_steps=60, margin_warmup_steps=120, n_folds=3, patience=3,
         time_masks=1, time_mask_frames=8, freq_masks=1, freq_mask_bins=4,
     ),
     # A few thousand utterances on two cores in under an hour, or a first look on a GPU.

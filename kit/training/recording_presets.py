@@ -18,8 +18,8 @@ PRESETS = {
     # The demo rainforest on two cores: some ten seconds a fold. So small a net has a view too narrow to know pitch by
     # the borders of the spectrum, and keeps the rows of its last map apart.
     "demo": replace(
-        RECORDINGS, mel=MelSpec(32000, 128, 0.04, 0.03, 300.0, 14000.0), segment_frames=64, eval_overlap=16,
-        timm_name="test_byobnet", timm_frequency="stack", n_folds=3, epochs=2, epoch_steps=44, batch_size=12,
+        RECORDINGS, mel=MelSpec(32000, 128, 0.04, 0.03, 300.0, 14000.0), segment_frames=64, eval_overlap=8,
+        timm_name="test_efficientnet_gn", timm_frequency="stack", n_folds=3, epochs=2, epoch_steps=34, batch_size=12,
         lr=3e-3, warmup_steps=20,
     ),
     # A few thousand minutes on two cores in hours, or a first look on a GPU.
