@@ -13,10 +13,10 @@ PRESETS = {
     ),
     # test_resnet is timm's smallest residual net, 0.4 million weights.
     # The demo competition on two cores: well under a minute a fold. So short a training needs no dropout, which would
-    # cost a fifth of a step; an epoch is two to three passes, for a validation costs as much as half of one.
+    # cost a fifth of a step; an epoch is four passes, for a validation costs as much as half of one.
     "demo": Config(
         segment_frames=64, frame_stack=2, width=64, ff_width=128, kernel_size=15, timm_name="test_resnet", dropout=0.0,
-        epochs=8, epoch_steps=45, lr=2e-3, warmup_steps=60, margin_warmup_steps=120, n_folds=3, patience=3,
+        epochs=6, epoch_steps=75, lr=2e-3, warmup_steps=60, margin_warmup_steps=120, n_folds=3, patience=3,
         time_masks=1, time_mask_frames=8, freq_masks=1, freq_mask_bins=4,
     ),
     # A few thousand utterances on two cores in under an hour, or a first look on a GPU.
