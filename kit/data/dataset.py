@@ -17,6 +17,9 @@ from kit.data.store import INT16, Store
 from kit.data.windows import window_starts
 
 RESIDENT_SHARE = 0.5  # of the free device memory that a store may take
+# What is copied of a larger store before the memory of its pages is given back. Several times that is in memory then:
+# a page that is read brings its neighbours.
+READ_BYTES = 32 << 20
 MIX_DRAWS = 0x6D6978  # "mix": keeps a plan's draws apart from a batch's others, which are the same without it
 
 
@@ -79,7 +82,8 @@ class SpectrogramDataset(Dataset):
         self.start = store.index["start"].to_numpy(np.int64, copy=True)
         self.size = store.index["frames"].to_numpy(np.int64, copy=True)  # frames, or samples
         self.target = torch.from_numpy(store.index["target"].to_numpy(np.int64, copy=True))
-        self.features = _resident(store.features, self.device)
+        self.features = _resident(store, self.device)
+        self.read_bytes = 0
         self.lpc_order, self.n_views, self.to_mel = lpc_order, 3 if lpc_order else 1, None
         if store.kind == "wave":
             self.to_mel = (LPCViews(store.mel, lpc_order) if lpc_order else LogMel(store.mel)).to(self.device)
@@ -164,12 +168,20 @@ class SpectrogramDataset(Dataset):
     def _pick(self, start: np.ndarray, longest: int) -> Tensor:
         """As long a stretch of the features from each start (B,), in single precision, on the device."""
         total, width = self.features.shape
+        self._keep_memory_small(len(start) * longest * width * self.features.element_size())
         if int(start.max()) + longest <= total:  # every stretch that there is, as one view, and the rows of it we want
             stretches = self.features.as_strided((total - longest + 1, longest, width), (width, width, 1))
             return stretches.index_select(0, torch.from_numpy(start).to(self.device, non_blocking=True)).float()
         place = np.minimum(start[:, None] + np.arange(longest), total - 1)  # (B, L)
         place = torch.from_numpy(place).to(self.device, non_blocking=True)
         return self.features.index_select(0, place.flatten()).view(*place.shape, width).float()
+
+    def _keep_memory_small(self, more_bytes: int) -> None:
+        self.read_bytes += more_bytes
+        if self.read_bytes > READ_BYTES and self.features is self.store.features:
+            if self.features.nbytes > 4 * READ_BYTES:
+                self.store.forget()
+            self.read_bytes = 0
 
     def _pad(self, mel: Tensor, length: np.ndarray) -> tuple[Tensor, Tensor | None]:
         """Each item's own mean after its end, in place, and the mask (B, T), None where every item is whole."""
@@ -203,12 +215,13 @@ def _check_lpc_order(order: int, store: Store) -> None:
         raise ValueError(f"lpc_order must be in [0, {limit}), {limit} {what}, got {order}")
 
 
-def _resident(features: Tensor, device: torch.device) -> Tensor:
-    """The store on the device where it fits there, else mapped from disk."""
-    if device.type != "cuda":
-        return features
-    free, _ = torch.cuda.mem_get_info(device)
-    return features.to(device) if features.numel() * features.element_size() < RESIDENT_SHARE * free else features
+def _resident(store: Store, device: torch.device) -> Tensor:
+    """The store's features on the device where they fit there, else mapped from disk."""
+    if device.type != "cuda" or store.features.nbytes >= RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]:
+        return store.features
+    features = store.features.to(device)
+    store.forget()
+    return features
 
 
 def batch_loader(dataset: SpectrogramDataset, batches, workers: int = 0) -> DataLoader:

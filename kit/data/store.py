@@ -11,6 +11,7 @@ can't outlive its data. It is written beside and renamed: a kill leaves the whol
 
 import hashlib
 import json
+import mmap
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -50,6 +51,7 @@ class Store:
     mel: MelSpec | None  # how log-mels are, or will be, made from waves; None where the files held log-mels or pixels
     task: str = "single"
     boxes: pd.DataFrame | None = None  # start and end in frames, or samples, of the recording
+    mapping: mmap.mmap | None = None  # what `features` are a view of
 
     @property
     def n_mels(self) -> int:
@@ -64,6 +66,11 @@ class Store:
         if self.task == "multi":
             return known_matrix(self.index["label"].iloc[rows].fillna(""), self.classes)
         return self.index["target"].to_numpy()[np.asarray(rows)]
+
+    def forget(self) -> None:
+        """Give back the memory of what was read of the features; the system's cache holds it while there is room."""
+        if self.mapping is not None and hasattr(mmap, "MADV_DONTNEED"):
+            self.mapping.madvise(mmap.MADV_DONTNEED)
 
     def faults(self) -> pd.DataFrame:
         """Columns id, fault: the test recordings that can't be used, and why."""
@@ -118,7 +125,7 @@ def open_store(folder: str | Path) -> Store:
         raise ValueError(f"{folder}/features.bin: must have {expected} bytes, has {size}; delete the folder")
     # Mode "c" (copy on write) gives PyTorch the writable array that it asks for and leaves the file alone.
     mapped = np.memmap(folder / "features.bin", dtype=header["dtype"], mode="c", shape=shape)
-    return Store(folder, torch.from_numpy(mapped), index, kind, classes, mel, task, boxes)
+    return Store(folder, torch.from_numpy(mapped), index, kind, classes, mel, task, boxes, mapped.base)
 
 
 def _table(competition: Competition) -> pd.DataFrame:

@@ -58,7 +58,7 @@ def hw4_store(tmp_path):
         index = pd.DataFrame({"id": np.arange(utterances).astype(str), "split": "train", "label": "a", "target": 0})
         index["start"], index["frames"] = ends - frames, frames
         mapped = np.memmap(path, dtype="float16", mode="r+", shape=(ends[-1], 40))
-        return Store(tmp_path, torch.from_numpy(mapped), index, "mel", ("a",), None)
+        return Store(tmp_path, torch.from_numpy(mapped), index, "mel", ("a",), None, mapping=mapped.base)
 
     yield make
     path.unlink(missing_ok=True)  # of 60,000 utterances it is 3 GB

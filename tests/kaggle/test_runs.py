@@ -79,8 +79,8 @@ def texts(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def pushed(texts, kaggle_input, tmp_path_factory):
-    """Run them one after another in one fresh folder; the folder."""
+def pushed(texts, kaggle_input, tmp_path_factory, request):
+    """Run them one after another in one fresh folder, while the same runs at home; the folder."""
     work = tmp_path_factory.mktemp("working")
     guard = tmp_path_factory.mktemp("guard")
     (guard / "sitecustomize.py").write_text(OFFLINE)
@@ -89,8 +89,14 @@ def pushed(texts, kaggle_input, tmp_path_factory):
     for name, notebook in texts.items():
         nbformat.write(notebook, work / name)
     before = fingerprint(kaggle_input)
-    found = subprocess.run([sys.executable, "-c", RUN, *texts], cwd=work, env=env, capture_output=True, text=True)
-    assert found.returncode == 0, found.stderr[-4000:]
+    said = work.with_name("stderr.txt")
+    with said.open("w") as stderr:
+        running = subprocess.Popen([sys.executable, "-c", RUN, *texts], cwd=work, env=env, stdout=stderr, stderr=stderr)
+    try:
+        request.getfixturevalue("executed")
+    finally:
+        code = running.wait()
+    assert code == 0, said.read_text()[-4000:]
     assert fingerprint(kaggle_input) == before, "a kernel can only read its input"
     return work
 
