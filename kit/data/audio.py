@@ -1,6 +1,7 @@
 """Waveforms in (soundfile), log-mel spectrograms out (torchaudio's mel filters), on any device."""
 
 import math
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,17 +41,21 @@ class MelSpec:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+        for name, most in (("sample_rate_hz", HIGHEST_HZ), ("n_mels", MOST_MELS)):
+            if getattr(self, name) > most:
+                raise ValueError(f"{name} must be at most {most}, got {getattr(self, name)}")
         for name in ("window_seconds", "hop_seconds", "fmin_hz", "fmax_hz", "floor"):
             value = getattr(self, name)
             if not isinstance(value, int | float) or isinstance(value, bool):
                 raise ValueError(f"{name} must be a number, got {value!r}")
+            if isinstance(value, int) and abs(value) > sys.float_info.max:  # which arithmetic with floats would raise
+                raise ValueError(f"{name} must be a number that a float can hold, got {value}")
         for name in ("window_seconds", "hop_seconds"):
             samples = getattr(self, name) * self.sample_rate_hz
             if not 1 <= samples < math.inf:
                 raise ValueError(f"{name} must last at least one sample, got {getattr(self, name)}")
-        for name, most in (("sample_rate_hz", HIGHEST_HZ), ("n_mels", MOST_MELS), ("window_samples", MOST_WINDOW)):
-            if getattr(self, name) > most:
-                raise ValueError(f"{name} must be at most {most}, got {getattr(self, name)}")
+        if self.window_samples > MOST_WINDOW:
+            raise ValueError(f"window_samples must be at most {MOST_WINDOW}, got {self.window_samples}")
         if not 0 <= self.fmin_hz < self.fmax_hz:
             raise ValueError(f"fmin_hz must be in [0, fmax_hz = {self.fmax_hz}), got {self.fmin_hz}")
         if not self.fmax_hz <= self.sample_rate_hz / 2:

@@ -44,6 +44,10 @@ def test_frames_of_a_wave_counted_by_hand(n_samples, n_frames):
         ({"fmin_hz": 7600.0}, r"fmin_hz must be in \[0, fmax_hz = 7600.0\), got 7600.0"),
         ({"fmax_hz": 8001.0}, r"fmax_hz must be at most half of sample_rate_hz \(8000\), got 8001.0"),
         ({"floor": 0.0}, "floor must be above 0, got 0.0"),
+        ({"sample_rate_hz": 10**400}, "sample_rate_hz must be at most 768000, got 1000"),
+        ({"n_mels": 2000}, "n_mels must be at most 1024, got 2000"),
+        ({"window_seconds": 9.0}, "window_samples must be at most 131072, got 144000"),
+        ({"floor": 10**400}, "floor must be a number that a float can hold, got 1000"),
     ],
 )
 def test_bad_spec_is_named(fields, message):
