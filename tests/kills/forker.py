@@ -246,9 +246,10 @@ def serve():
                 )  # of the group, as when a machine stops; not waited for, pid is still its
             status = os.waitpid(pid, 0)[1]
             try:
+                os.killpg(pid, signal.SIGKILL)  # the workers of one that ended wait minutes for more to do
                 while True:
                     os.waitpid(-pid, 0)
-            except ChildProcessError:
+            except (ChildProcessError, ProcessLookupError):
                 pass
             told.seek(0)
             print(json.dumps({"status": status, **json.loads(told.read() or "{}")}), flush=True)
