@@ -17,9 +17,6 @@ from kit.data.store import INT16, Store
 from kit.data.windows import window_starts
 
 RESIDENT_SHARE = 0.5  # of the free device memory that a store may take
-# What is copied of a larger store before the memory of its pages is given back. Several times that is in memory then:
-# a page that is read brings its neighbours.
-READ_BYTES = 32 << 20
 MIX_DRAWS = 0x6D6978  # "mix": keeps a plan's draws apart from a batch's others, which are the same without it
 
 
@@ -81,9 +78,8 @@ class SpectrogramDataset(Dataset):
         self.boxes, self.overlap, self.n_real = boxes, overlap, len(rows)
         self.start = store.index["start"].to_numpy(np.int64, copy=True)
         self.size = store.index["frames"].to_numpy(np.int64, copy=True)  # frames, or samples
-        self.target = torch.from_numpy(store.index["target"].to_numpy(np.int64, copy=True))
+        self.target = store.index["target"].to_numpy(np.int64, copy=True)
         self.features = _resident(store, self.device)
-        self.read_bytes = 0
         self.lpc_order, self.n_views, self.to_mel = lpc_order, 3 if lpc_order else 1, None
         if store.kind == "wave":
             self.to_mel = (LPCViews(store.mel, lpc_order) if lpc_order else LogMel(store.mel)).to(self.device)
@@ -99,9 +95,10 @@ class SpectrogramDataset(Dataset):
         return self.__getitems__([index])
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
-        row = self.rows[np.asarray(indices)]
+        indices = np.asarray(indices)
+        row = self.rows[indices]
         generator = generator_for(self.seed, self.epoch, int(row[0])) if self.train else None
-        is_pseudo = np.asarray(indices) >= self.n_real
+        is_pseudo = indices >= self.n_real
         start, length, times = self._crop(row, is_pseudo, generator)  # (B,) each
         row = row.repeat(times)
         plan = self._plan(row)
@@ -111,7 +108,7 @@ class SpectrogramDataset(Dataset):
             masks = masks.repeated(self.n_views) if self.n_views > 1 else masks
             # Padding is an item's own mean, so that the mean of all its frames is that of the valid ones.
             mel = self.augment.apply(mel, masks.to(self.device), in_place=True)
-        target, weight = self.target[torch.from_numpy(row)], None
+        target, weight = torch.from_numpy(self.target[row]), None
         if self.boxes:
             target, weight = self.boxes.serve(row, is_pseudo, start - self.start[row], length, self.epoch)
             weight = weight.to(self.device, non_blocking=True)
@@ -156,7 +153,7 @@ class SpectrogramDataset(Dataset):
         """Padded views (V·B, T, F) with V 1 or 3, their mask or None, and each item's valid frames (B,)."""
         whole = not self.train and not self.crops and self.overlap is None
         whole_length = int(length.max()) if whole else self.segment
-        mel = self._pick(start, whole_length)  # (B, L, F) or (B, L, 1), strangers after an item's end
+        mel = self._pick(start, length, whole_length)  # (B, L, F) or (B, L, 1), anything after an item's end
         if self.to_mel:
             mel, length = self._waves_to_mel(mel[..., 0] / INT16, length, row, plan)
         elif self.lpc_order:
@@ -165,10 +162,14 @@ class SpectrogramDataset(Dataset):
             mel = mel.transpose(0, 1).flatten(0, 1)  # (B, 3, T, F) -> (3B, T, F)
         return *self._pad(mel, np.tile(length, self.n_views)), length
 
-    def _pick(self, start: np.ndarray, longest: int) -> Tensor:
-        """As long a stretch of the features from each start (B,), in single precision, on the device."""
+    def _pick(self, start: np.ndarray, length: np.ndarray, longest: int) -> Tensor:
+        """A stretch of the features from each start (B,), (B, longest, F) in single precision, on the device."""
+        if self.features is None:
+            dtype, on_gpu = self.store.features.dtype, self.device.type == "cuda"
+            mel = torch.empty(len(start), longest, self.store.features.shape[1], dtype=dtype, pin_memory=on_gpu)
+            self.store.file.read(start, length, mel.numpy())
+            return mel.to(self.device, non_blocking=True).float()
         total, width = self.features.shape
-        self._keep_memory_small(len(start) * longest * width * self.features.element_size())
         if int(start.max()) + longest <= total:  # every stretch that there is, as one view, and the rows of it we want
             stretches = self.features.as_strided((total - longest + 1, longest, width), (width, width, 1))
             return stretches.index_select(0, torch.from_numpy(start).to(self.device, non_blocking=True)).float()
@@ -176,19 +177,18 @@ class SpectrogramDataset(Dataset):
         place = torch.from_numpy(place).to(self.device, non_blocking=True)
         return self.features.index_select(0, place.flatten()).view(*place.shape, width).float()
 
-    def _keep_memory_small(self, more_bytes: int) -> None:
-        self.read_bytes += more_bytes
-        if self.read_bytes > READ_BYTES and self.features is self.store.features:
-            if self.features.nbytes > 4 * READ_BYTES:
-                self.store.forget()
-            self.read_bytes = 0
-
     def _pad(self, mel: Tensor, length: np.ndarray) -> tuple[Tensor, Tensor | None]:
         """Each item's own mean after its end, in place, and the mask (B, T), None where every item is whole."""
         short = np.flatnonzero(length < mel.shape[1])
         if not len(short):
             return mel, None
         mask = torch.from_numpy(np.arange(mel.shape[1]) < length[:, None]).to(self.device, non_blocking=True)
+        if mel.device.type == "cpu":  # the few short items one by one: there a call costs more than its work
+            items = mel.numpy()
+            for item in short:
+                items[item, length[item] :] = 0
+                items[item, length[item] :] = mel[item].sum(0).numpy() / np.float32(length[item])
+            return mel, mask
         short = torch.from_numpy(short).to(self.device, non_blocking=True)
         some, valid = mel.index_select(0, short), mask.index_select(0, short)
         return mel.index_copy_(0, short, torch.where(valid[:, :, None], some, mean_frame(some, valid))), mask
@@ -215,13 +215,13 @@ def _check_lpc_order(order: int, store: Store) -> None:
         raise ValueError(f"lpc_order must be in [0, {limit}), {limit} {what}, got {order}")
 
 
-def _resident(store: Store, device: torch.device) -> Tensor:
-    """The store's features on the device where they fit there, else mapped from disk."""
-    if device.type != "cuda" or store.features.nbytes >= RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]:
-        return store.features
-    features = store.features.to(device)
-    store.forget()
-    return features
+def _resident(store: Store, device: torch.device) -> Tensor | None:
+    """The store's features on the device where they fit there, else None: its file is read from."""
+    if store.file is None:
+        return store.features.to(device)
+    if device.type == "cuda" and store.features.nbytes < RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]:
+        return store.features.to(device)
+    return None
 
 
 def batch_loader(dataset: SpectrogramDataset, batches, workers: int = 0) -> DataLoader:

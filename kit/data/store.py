@@ -11,7 +11,6 @@ can't outlive its data. It is written beside and renamed: a kill leaves the whol
 
 import hashlib
 import json
-import mmap
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -29,6 +28,7 @@ from kit.data.atomic import making
 from kit.data.audio import LogMel, MelSpec, load_wave
 from kit.data.boxes import boxes_of_rows
 from kit.data.competition import Competition
+from kit.data.feature_file import FeatureFile
 from kit.data.images import image_rows
 from kit.data.labels import known_matrix
 from kit.data.listing import Problems
@@ -51,7 +51,7 @@ class Store:
     mel: MelSpec | None  # how log-mels are, or will be, made from waves; None where the files held log-mels or pixels
     task: str = "single"
     boxes: pd.DataFrame | None = None  # start and end in frames, or samples, of the recording
-    mapping: mmap.mmap | None = None  # what `features` are a view of
+    file: FeatureFile | None = None  # what `features` lie in; None where they are in memory
 
     @property
     def n_mels(self) -> int:
@@ -66,11 +66,6 @@ class Store:
         if self.task == "multi":
             return known_matrix(self.index["label"].iloc[rows].fillna(""), self.classes)
         return self.index["target"].to_numpy()[np.asarray(rows)]
-
-    def forget(self) -> None:
-        """Give back the memory of what was read of the features; the system's cache holds it while there is room."""
-        if self.mapping is not None and hasattr(mmap, "MADV_DONTNEED"):
-            self.mapping.madvise(mmap.MADV_DONTNEED)
 
     def faults(self) -> pd.DataFrame:
         """Columns id, fault: the test recordings that can't be used, and why."""
@@ -110,8 +105,8 @@ def open_store(folder: str | Path) -> Store:
     try:
         header = json.loads((folder / "store.json").read_text())
         index = pd.read_parquet(folder / "index.parquet")
-        path = folder / "boxes.parquet"
-        boxes = pd.read_parquet(path) if path.exists() else None
+        has_boxes = (folder / "boxes.parquet").exists()
+        boxes = pd.read_parquet(folder / "boxes.parquet") if has_boxes else None
         shape = (int(index["frames"].sum()), header["width"])
         mel = MelSpec(**header["mel"]) if header["mel"] else None
         expected = int(np.prod(shape)) * np.dtype(header["dtype"]).itemsize
@@ -120,12 +115,13 @@ def open_store(folder: str | Path) -> Store:
         if isinstance(error, OSError) and error.errno:  # else it is pyarrow's word for a file cut short
             raise
         raise ValueError(f"{folder}: not a whole store ({type(error).__name__}); delete the folder") from error
-    size = (folder / "features.bin").stat().st_size
+    path = folder / "features.bin"
+    size = path.stat().st_size
     if size != expected:
-        raise ValueError(f"{folder}/features.bin: must have {expected} bytes, has {size}; delete the folder")
+        raise ValueError(f"{path}: must have {expected} bytes, has {size}; delete the folder")
     # Mode "c" (copy on write) gives PyTorch the writable array that it asks for and leaves the file alone.
-    mapped = np.memmap(folder / "features.bin", dtype=header["dtype"], mode="c", shape=shape)
-    return Store(folder, torch.from_numpy(mapped), index, kind, classes, mel, task, boxes, mapped.base)
+    mapped = np.memmap(path, dtype=header["dtype"], mode="c", shape=shape)
+    return Store(folder, torch.from_numpy(mapped), index, kind, classes, mel, task, boxes, FeatureFile(path))
 
 
 def _table(competition: Competition) -> pd.DataFrame:

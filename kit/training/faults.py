@@ -9,7 +9,7 @@ import torch
 
 HINTS = {
     "SIGKILL": ", as where memory runs out: try fewer n_jobs",
-    "SIGBUS": ", as where a file that it reads is cut short or the disk is full",
+    "SIGBUS": ", as where shared memory is full",
 }
 
 

@@ -1,5 +1,4 @@
-import re
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,8 +11,6 @@ from kit.data.dataset import SpectrogramDataset, batch_loader
 from kit.data.lpc import LPCViews, mel_lpc_views
 from kit.data.store import pack
 from kit.training.mixup import MixPlan, Mixup
-
-SMAPS = Path("/proc/self/smaps")
 
 
 @pytest.fixture(scope="module")
@@ -53,24 +50,19 @@ def test_crops_reach_both_ends_and_change_with_the_epoch(store):
     assert min(seen) <= 3 and max(seen) >= len(whole) - 32 - 3 and len(seen) > 50
 
 
-def resident_kb(path: Path) -> int:
-    """Of a file's pages, what lies in this process's memory."""
-    maps = re.split(r"\n(?=[0-9a-f]+-[0-9a-f]+ )", SMAPS.read_text())
-    return sum(int(re.search(r"\nRss: +(\d+)", each)[1]) for each in maps if str(path) in each.split("\n")[0])
-
-
-@pytest.mark.skipif(not SMAPS.exists(), reason="only Linux tells what of a file is in memory")
-def test_what_was_read_of_a_large_store_does_not_stay_in_memory(store, monkeypatch):
-    path, truth = store.folder.resolve() / "features.bin", store.features.clone()
-    whole = resident_kb(path)
-    monkeypatch.setattr("kit.data.dataset.READ_BYTES", store.features.nbytes // 5)
-    data, held = training_set(store), []
-    for index in range(200):
-        data[index % len(data)]
-        held.append(resident_kb(path))
-    assert whole > 0 and min(np.diff(held)) < 0 < min(held)
-    store.forget()
-    assert resident_kb(path) == 0 and torch.equal(store.features, truth)
+@pytest.mark.parametrize("kind", ["mel", "wave"])
+@pytest.mark.parametrize("options", [{"train": True}, {"train": False}, {"train": False, "crops": 3}])
+def test_a_file_serves_what_a_store_in_memory_serves(store, waves, kind, options):
+    """With utterances shorter than the crop, and the last of the file, after which there is nothing."""
+    store = store if kind == "mel" else waves
+    memory = replace(store, file=None, features=store.features.clone())
+    rows, longest = range(len(store.index)), 1 + int(store.index["frames"].max()) // (1 if kind == "mel" else 160)
+    for frames in (32, longest):
+        one, two = (SpectrogramDataset(each, rows, frames, **options) for each in (store, memory))
+        assert one.features is None and two.features is memory.features
+        for first in (0, len(rows) - 4):
+            for value, other in zip(*(each.__getitems__(range(first, first + 4)) for each in (one, two)), strict=True):
+                assert value is other is None or torch.equal(value, other)
 
 
 def test_a_draw_is_a_function_of_seed_epoch_and_batch(store):
