@@ -28,6 +28,15 @@ class Batch(NamedTuple):
     plan: object | None = None  # a MixPlan of kit.training.mixup, on the device
     weight: Tensor | None = None  # (B, C), of a multi-label target's positive part
 
+    def to(self, device: str | torch.device) -> "Batch":
+        """The same on a device; row stays where it is."""
+
+        def there(value: Tensor | None) -> Tensor | None:
+            return value if value is None else value.to(device, non_blocking=True)
+
+        mel, mask, target, row, plan, weight = self
+        return Batch(there(mel), there(mask), there(target), row, plan and plan.to(device), there(weight))
+
 
 class SpectrogramDataset(Dataset):
     """Utterances of a store, served by the batch.
@@ -216,17 +225,23 @@ def _check_lpc_order(order: int, store: Store) -> None:
 
 
 def _resident(store: Store, device: torch.device) -> Tensor | None:
-    """The store's features on the device where they fit there, else None: its file is read from."""
-    if store.file is None:
-        return store.features.to(device)
-    if device.type == "cuda" and store.features.nbytes < RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]:
-        return store.features.to(device)
-    return None
+    """The store's features on the device where they fit there, one copy for all; else None: its file is read from."""
+    if device not in store.resident:
+        if store.file is not None and store.features.nbytes >= RESIDENT_SHARE * _free_bytes(device):
+            return None
+        store.resident[device] = store.features.to(device)
+    return store.resident[device]
+
+
+def _free_bytes(device: torch.device) -> int:
+    """Memory of a device for a store; none on a CPU, where its file is as near."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
 
 
 def batch_loader(dataset: SpectrogramDataset, batches, workers: int = 0) -> DataLoader:
-    """A plain DataLoader that hands on what `__getitems__` serves."""
-    return DataLoader(dataset, batch_sampler=batches, num_workers=workers, collate_fn=_as_served)
+    """A plain DataLoader that hands on what `__getitems__` serves; that of workers lies ready for a GPU to fetch."""
+    pinned = workers > 0 and torch.cuda.is_available()
+    return DataLoader(dataset, batch_sampler=batches, num_workers=workers, collate_fn=_as_served, pin_memory=pinned)
 
 
 def _as_served(batch: Batch) -> Batch:

@@ -14,7 +14,7 @@ import json
 import os
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import joblib
@@ -52,6 +52,7 @@ class Store:
     task: str = "single"
     boxes: pd.DataFrame | None = None  # start and end in frames, or samples, of the recording
     file: FeatureFile | None = None  # what `features` lie in; None where they are in memory
+    resident: dict[torch.device, Tensor] = field(default_factory=dict, init=False, repr=False)  # copies of `features`
 
     @property
     def n_mels(self) -> int:

@@ -144,6 +144,7 @@ def _train_epoch(config, epoch, step: TrainStep, ema, loader, bar) -> dict[str, 
     right = torch.zeros((), device=accelerator.device)
     seen = 0
     for index, batch in enumerate(loader):
+        batch = batch.to(accelerator.device) if config.workers else batch
         number = epoch * steps + index
         lr = learning_rate(config, number, config.epochs * steps)
         torch.manual_seed(generator_for(config.seed, epoch, index, accelerator.process_index).initial_seed())

@@ -27,14 +27,18 @@ def train_loader(
     mixup: Mixup | None,
     accelerator: Accelerator,
 ) -> DataLoader:
-    """Batches of `rows`, and of their pseudo labels where config.pseudo names some; never of `held_out`."""
+    """Batches of `rows`, and of their pseudo labels where config.pseudo names some; never of `held_out`.
+
+    They are on the accelerator's device, or of config.workers on the CPU.
+    """
     pseudo = pseudo_rows(config.pseudo, store, rows, held_out) if config.pseudo else None
     boxes = BoxCrops(store, pseudo, partial(positive_weights, config)) if store.boxes is not None else None
+    device = "cpu" if config.workers else accelerator.device  # a forked process can't use the GPU of its parent
     dataset = SpectrogramDataset(
         store, rows, config.segment_frames, train=True, seed=config.seed, augment=_augment(config),
         wave_augment=_wave_augment(config), draw_mix=mixup and mixup.draw,
         lpc_order=config.lpc_order if config.mix == "lpc" else 0,
-        boxes=boxes, pseudo_rows=() if pseudo is None else pseudo["row"].unique().tolist(), device=accelerator.device,
+        boxes=boxes, pseudo_rows=() if pseudo is None else pseudo["row"].unique().tolist(), device=device,
     )  # fmt: skip
     batches = train_batches(
         dataset.n_real, len(dataset) - dataset.n_real, config.batch_size, seed=config.seed, steps=config.epoch_steps,

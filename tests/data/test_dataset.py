@@ -9,7 +9,7 @@ from kit.data.augment import SpecAugment
 from kit.data.batches import EpochBatches, length_batches
 from kit.data.dataset import SpectrogramDataset, batch_loader
 from kit.data.lpc import LPCViews, mel_lpc_views
-from kit.data.store import pack
+from kit.data.store import open_store, pack
 from kit.training.mixup import MixPlan, Mixup
 
 
@@ -63,6 +63,17 @@ def test_a_file_serves_what_a_store_in_memory_serves(store, waves, kind, options
         for first in (0, len(rows) - 4):
             for value, other in zip(*(each.__getitems__(range(first, first + 4)) for each in (one, two)), strict=True):
                 assert value is other is None or torch.equal(value, other)
+
+
+@pytest.mark.parametrize("room", [1.9, 2.1])
+def test_a_store_that_fits_a_device_is_there_once(store, monkeypatch, room):
+    """Half of what is free may be taken. Every machine has "meta", which is not the CPU."""
+    store, free = open_store(store.folder), int(room * store.features.nbytes)
+    monkeypatch.setattr("kit.data.dataset._free_bytes", lambda device: free)
+    train, valid = (SpectrogramDataset(store, range(4), 32, train=train, device="meta") for train in (True, False))
+    assert train.features is valid.features is store.resident.get(torch.device("meta"))
+    assert (train.features is not None) == (room > 2)
+    assert train.__getitems__([0, 1]).mel.is_meta and valid.__getitems__([0, 1]).mel.is_meta
 
 
 def test_a_draw_is_a_function_of_seed_epoch_and_batch(store):

@@ -64,6 +64,12 @@ def test_training_learns_and_logs_a_row_an_epoch(store, rows, tiny, tmp_path):
     assert log["train_accuracy"].iloc[-1] > 0.6  # chance is 1 in 6
 
 
+def test_batches_of_workers_train_to_the_same_bits(store, rows, tiny, tmp_path):
+    for workers in (0, 2):
+        fit(replace(tiny, epochs=2, workers=workers), store, *rows, tmp_path / str(workers), progress=False)
+    assert (tmp_path / "2/log.csv").read_text() == (tmp_path / "0/log.csv").read_text()
+
+
 def test_the_best_checkpoint_scores_what_the_log_says(store, rows, tiny, tmp_path):
     """Fails where the best weights are an alias of the live ones, which go on changing."""
     config = replace(tiny, epochs=8, lr=0.02)
