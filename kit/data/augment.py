@@ -1,6 +1,7 @@
 """SpecAugment (Park et al. 2019, arXiv 1904.08779) for a whole batch: draw a plan, then apply it."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -12,19 +13,19 @@ FLOOR = -20.0  # natural log of about 1e-9 in power, HW4's padding value
 
 @dataclass(frozen=True)
 class MaskPlan:
-    """First position and width of each mask, (B, masks) each."""
+    """First position and width of each mask, (masks, B) each: the first n_time are of frames, the rest of mel bins."""
 
-    time_start: Tensor
-    time_width: Tensor
-    freq_start: Tensor
-    freq_width: Tensor
+    start: Tensor
+    width: Tensor
+    n_time: int
 
     def to(self, device) -> "MaskPlan":
-        return MaskPlan(*(value.to(device, non_blocking=True) for value in vars(self).values()))
+        start, width = (value.to(device, non_blocking=True) for value in (self.start, self.width))
+        return MaskPlan(start, width, self.n_time)
 
     def repeated(self, times: int) -> "MaskPlan":
         """The plan for `times` blocks of the items, such as their views, all masked alike."""
-        return MaskPlan(*(value.repeat(times, 1) for value in vars(self).values()))
+        return MaskPlan(self.start.repeat(1, times), self.width.repeat(1, times), self.n_time)
 
 
 @dataclass(frozen=True)
@@ -50,15 +51,18 @@ class SpecAugment:
 
     def draw(self, lengths: Tensor, n_mels: int, generator: torch.Generator) -> MaskPlan:
         """A plan for items of `lengths` (B,) valid frames: widths U{0..max}, places uniform where the mask fits."""
-        n, n_time = self.time_masks + self.freq_masks, self.time_masks
-        uniform = torch.rand(2, len(lengths), n, generator=generator).numpy()
-        sizes = np.full((len(lengths), n), n_mels)
-        sizes[:, :n_time] = lengths.numpy()[:, None]
-        most = np.array([self.time_mask_frames] * n_time + [self.freq_mask_bins] * self.freq_masks, np.float32)
-        width = np.minimum((uniform[0] * (most + 1)).astype(np.int64), sizes)
-        start = (uniform[1] * (sizes - width + 1).astype(np.float32)).astype(np.int64)
-        start, width = torch.from_numpy(start), torch.from_numpy(width)
-        return MaskPlan(start[:, :n_time], width[:, :n_time], start[:, n_time:], width[:, n_time:])
+        is_time, most = self._masks
+        uniform = torch.rand(2, len(lengths), len(most), generator=generator).numpy().swapaxes(1, 2)  # (2, masks, B)
+        size = np.where(is_time, lengths.numpy(), n_mels)
+        width = np.minimum((uniform[0] * (most + 1)).astype(np.int64), size)
+        start = (uniform[1] * (size - width + 1).astype(np.float32)).astype(np.int64)
+        return MaskPlan(torch.from_numpy(start), torch.from_numpy(width), self.time_masks)
+
+    @cached_property
+    def _masks(self) -> tuple[np.ndarray, np.ndarray]:
+        """Which masks are of time, and the most that each covers, (masks, 1) both."""
+        most = [self.time_mask_frames] * self.time_masks + [self.freq_mask_bins] * self.freq_masks
+        return np.arange(len(most))[:, None] < self.time_masks, np.array(most, np.float32)[:, None]
 
     def apply(self, mel: Tensor, plan: MaskPlan, mask: Tensor | None = None, *, in_place: bool = False) -> Tensor:
         """The masked batch (B, T, F); `mask` (B, T) tells valid frames, None that all are.
@@ -73,27 +77,31 @@ class SpecAugment:
 
 def _hide(mel: Tensor, fill: Tensor, plan: MaskPlan) -> Tensor:
     """`fill` (B, 1, F) where a mask lies, in a few passes over the whole batch."""
-    hidden = _covered(plan.time_start, plan.time_width, mel.shape[1])[:, :, None]  # (B, T, 1)
-    hidden = hidden | _covered(plan.freq_start, plan.freq_width, mel.shape[2])[:, None, :]  # (B, T, F)
-    return torch.where(hidden, fill, mel)
+    start, end, n_time = plan.start[..., None], (plan.start + plan.width)[..., None], plan.n_time
+
+    def covered(masks: slice, size: int) -> Tensor:
+        position = torch.arange(size, device=mel.device)
+        return ((position >= start[masks]) & (position < end[masks])).any(0)  # (B, size)
+
+    hidden = covered(slice(n_time), mel.shape[1])[:, :, None]  # (B, T, 1)
+    return torch.where(hidden | covered(slice(n_time, None), mel.shape[2])[:, None, :], fill, mel)
 
 
 def _hide_on_cpu(mel: Tensor, fill: Tensor, plan: MaskPlan) -> Tensor:
-    """The same in place, by writing what is masked alone: on a CPU each pass over the batch is paid for."""
+    """The same in place, by writing what is masked alone: on a CPU each pass over the batch is paid for.
+
+    So is each call: they are as few as can be.
+    """
     items, fills = mel.numpy(), fill[:, 0].numpy()  # (B, T, F), (B, F)
-    item, frame = _positions(plan.time_start, plan.time_width)
-    items[item, frame] = fills[item]
-    item, mel_bin = _positions(plan.freq_start, plan.freq_width)
+    width = plan.width.numpy()
+    n = width.ravel()
+    item = np.broadcast_to(np.arange(len(items)), width.shape).ravel().repeat(n)  # of each position that masks cover
+    position = (plan.start.numpy().ravel() - n.cumsum() + n).repeat(n) + np.arange(len(item))
+    split = int(width[: plan.n_time].sum())
+    items[item[:split], position[:split]] = fills[item[:split]]
+    item, mel_bin = item[split:], position[split:]
     items[item, :, mel_bin] = fills[item, mel_bin][:, None]
     return mel
-
-
-def _positions(start: Tensor, width: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Item and position of all that masks (B, masks) cover."""
-    first, n = start.numpy().ravel(), width.numpy().ravel()
-    mask = np.repeat(np.arange(len(n)), n)
-    step = np.arange(len(mask)) - np.repeat(np.cumsum(n) - n, n)
-    return mask // max(1, width.shape[1]), first[mask] + step
 
 
 def mean_frame(mel: Tensor, mask: Tensor | None) -> Tensor:
@@ -102,9 +110,3 @@ def mean_frame(mel: Tensor, mask: Tensor | None) -> Tensor:
         return mel.mean(1, keepdim=True)
     valid = mask[:, :, None].to(mel.dtype)
     return (mel * valid).sum(1, keepdim=True) / valid.sum(1, keepdim=True)
-
-
-def _covered(start: Tensor, width: Tensor, size: int) -> Tensor:
-    """Which of `size` positions lie under any of the masks, (B, masks) -> (B, size)."""
-    position = torch.arange(size, device=start.device)
-    return ((position >= start[..., None]) & (position < (start + width)[..., None])).any(1)

@@ -9,8 +9,8 @@ from torch.utils.data import Sampler
 
 def generator_for(*key: int) -> torch.Generator:
     """A CPU generator that is a function of the key, such as (seed, epoch, step)."""
-    state = np.random.SeedSequence(key).generate_state(1, np.uint64)[0]
-    return torch.Generator().manual_seed(int(state >> np.uint64(1)))
+    state = int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0])
+    return torch.Generator().manual_seed(state >> 1)
 
 
 class EpochBatches(Sampler):

@@ -169,7 +169,7 @@ class SpectrogramDataset(Dataset):
             mel = mel_lpc_views(mel, self.lpc_order)
         if self.lpc_order:
             mel = mel.transpose(0, 1).flatten(0, 1)  # (B, 3, T, F) -> (3B, T, F)
-        return *self._pad(mel, np.tile(length, self.n_views)), length
+        return *self._pad(mel, np.tile(length, self.n_views) if self.lpc_order else length), length
 
     def _pick(self, start: np.ndarray, length: np.ndarray, longest: int) -> Tensor:
         """A stretch of the features from each start (B,), (B, longest, F) in single precision, on the device."""
