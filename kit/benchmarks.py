@@ -13,8 +13,9 @@ import torch
 from kit.results.ledger import to_markdown
 from kit.training.environment import environment
 
-COLUMNS = ("work", "beside", "peer (ms)", "kit (ms)", "ratio", "best", "reach", "notes")
+COLUMNS = ("work", "beside", "peer (ms)", "kit (ms)", "ratio", "best", "reach", "limit (ms)", "gap", "notes")
 BOUND = "bounded by"
+AT_BEST = "at best"  # the ratio that a row could have, where that is known
 BENCHES = Path(__file__).parents[1] / "tests/bench"
 
 
@@ -22,8 +23,9 @@ def run_benchmarks(gpu: bool = False) -> pd.DataFrame:
     """A row a piece of work: milliseconds of the peer's way and of the kit's (medians of one run), and their ratio.
 
     ratio is of the medians, best of the two quickest rounds, which noise on the machine touches less; reach is what
-    the ratio should be. The column "bounded by" says what keeps a row from being faster. The rows of a GPU are
-    measured with `gpu`. Raises RuntimeError where a benchmark fails, or there is no GPU to measure.
+    the ratio should be. The column "bounded by" says what keeps a row from being faster, limit is the time that this
+    takes by itself, and gap how many times that the kit's way takes. The rows of a GPU are measured with `gpu`. Raises
+    RuntimeError where a benchmark fails, or there is no GPU to measure.
     """
     if gpu and not torch.cuda.is_available():
         raise RuntimeError("--gpu needs a CUDA GPU that PyTorch can use, and there is none")
@@ -45,11 +47,11 @@ def _table(benchmarks: list[dict]) -> pd.DataFrame:
         # test_<what>_<way>, way being "kit" or the peer's name; a parameter makes a row of its own
         way = item["name"].split("[")[0].rsplit("_", 1)[1]
         work = item["group"] + (f", {item['param']}" if item["param"] else "")
-        row = rows.setdefault(work, dict.fromkeys([*COLUMNS, BOUND]) | {"work": work})
+        row = rows.setdefault(work, dict.fromkeys([*COLUMNS, BOUND, AT_BEST]) | {"work": work})
         times[work, way == "kit"] = item["stats"]
         row |= {"kit (ms)": item["stats"]["median"] * 1000} if way == "kit" else {"beside": way}
         notes = dict(item["extra_info"])
-        for column in ("reach", BOUND):
+        for column in ("reach", "limit (ms)", BOUND, AT_BEST):
             row[column] = notes.pop(column, row[column])
         if notes:
             row["notes"] = ", ".join(f"{name} {value}" for name, value in notes.items())
@@ -58,13 +60,17 @@ def _table(benchmarks: list[dict]) -> pd.DataFrame:
             peer, ours = times[work, False], times[work, True]
             row["peer (ms)"] = peer["median"] * 1000
             row |= {"ratio": peer["median"] / ours["median"], "best": peer["min"] / ours["min"]}
+        if row[AT_BEST]:
+            row["limit (ms)"] = row["peer (ms)"] / row[AT_BEST]
+        if row["limit (ms)"]:
+            row["gap"] = row["kit (ms)"] / row["limit (ms)"]
     return pd.DataFrame(rows.values())
 
 
 def report(table: pd.DataFrame, command: str) -> str:
     """The table as a page of Markdown: the command, the machine, the date, the rows, what bounds them."""
     shown = table[list(COLUMNS)].copy()
-    for column in ("peer (ms)", "kit (ms)", "ratio", "best", "reach"):
+    for column in COLUMNS[2:-1]:
         shown[column] = ["" if pd.isna(value) else f"{value:.3g}" for value in shown[column].astype(float)]
     bounds = [f"- {row['work']}: {row[BOUND]}" for _, row in table.iterrows() if isinstance(row[BOUND], str)]
     lines = [f"`{command}`, {date.today()}: {describe_machine()}", "", to_markdown(shown)]

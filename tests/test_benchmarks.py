@@ -21,10 +21,16 @@ def test_ratios_by_hand():
 
 def test_the_page_says_what_was_aimed_at_and_what_bounds_a_row():
     rows = [item("test_batch_source", "batch", 0.030, 0.020), item("test_batch_kit", "batch", 0.002, 0.001, reach=30)]
-    rows[1]["extra_info"]["bounded by"] = "a copy"
+    rows[1]["extra_info"] |= {"bounded by": "a copy", "limit (ms)": 0.5}
     page = report(_table(rows), "python -m kit bench")
-    assert "| batch | source | 30 | 2 | 15 | 20 | 30 |" in page and "- batch: a copy\n" in page
+    assert "| batch | source | 30 | 2 | 15 | 20 | 30 | 0.5 | 4 |" in page and "- batch: a copy\n" in page
     assert page.startswith("`python -m kit bench`, 2")
+
+
+def test_the_gap_to_a_ratio_that_is_known_to_be_the_best():
+    """A row that could be three times its peer and is twice as fast takes 1.5 times as long as it could."""
+    row = _table([item("test_a_source", "a", 0.6, 0.6), item("test_a_kit", "a", 0.3, 0.3, **{"at best": 3})]).iloc[0]
+    assert row["limit (ms)"] == pytest.approx(200) and row["gap"] == pytest.approx(1.5)
 
 
 def test_a_gpu_that_is_not_there_is_told(monkeypatch):

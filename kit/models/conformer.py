@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from kit.models.dropout import Dropout
 from kit.models.norms import CONV_NORMS
 
 
@@ -41,7 +42,7 @@ class SelfAttention(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         nn.init.xavier_uniform_(self.qkv.weight)
         nn.init.zeros_(self.qkv.bias)
         nn.init.zeros_(self.out.bias)
@@ -69,7 +70,7 @@ class Convolution(nn.Module):
         self.depthwise = DepthwiseConvolution(width, kernel_size)
         self.norm = CONV_NORMS[norm](width)
         self.pointwise_out = nn.Linear(width, width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, h: Tensor, mask: Tensor | None) -> Tensor:
         h = F.glu(self.pointwise_in(self.norm_in(h)))  # (B, T, D)
@@ -85,9 +86,9 @@ def feed_forward(width: int, ff_width: int, dropout: float) -> nn.Module:
         nn.LayerNorm(width),
         nn.Linear(width, ff_width),
         nn.SiLU(),
-        nn.Dropout(dropout),
+        Dropout(dropout),
         nn.Linear(ff_width, width),
-        nn.Dropout(dropout),
+        Dropout(dropout),
     )
 
 

@@ -48,18 +48,23 @@ def test_steps_source(benchmark, hw4_files):
 
 @pytest.mark.benchmark(group="GPU: 50 training steps from disk, Conformer d160 × 2, 192 frames, batch 32")
 def test_steps_kit(benchmark, hw4_store):
+    benchmark.extra_info |= {"reach": 7, "bounded by": "the kernels of one step, one after another, in one graph"}
     benchmark.pedantic(kit_steps(hw4_store(10_000), 32), rounds=5, warmup_rounds=2)
 
 
 @pytest.mark.benchmark(group="GPU: the same at other batches")
 @pytest.mark.parametrize("batch_size", [512, 4096])
 def test_samples_kit(benchmark, hw4_store, batch_size):
+    benchmark.extra_info["bounded by"] = (
+        "matrix products, and memory between them; 16 times the source's samples/s to reach"
+    )
     benchmark.pedantic(kit_steps(hw4_store(10_000), batch_size), rounds=5, warmup_rounds=2)
     benchmark.extra_info["samples/s"] = round(STEPS * batch_size / benchmark.stats.stats.median)
 
 
 @pytest.mark.benchmark(group="GPU: LPC views of 256 clips of 1 s")
 def test_views_kit(benchmark):
+    benchmark.extra_info["bounded by"] = "memory: the frames' spectra; then the recursion's launches; 3 ms to reach"
     views = LPCViews(MelSpec(), 16).cuda()
     wave = 0.1 * torch.randn(256, 16000, device="cuda")
 

@@ -33,9 +33,13 @@ def test_views_source(benchmark):
 
 
 @pytest.mark.benchmark(group="lpc views")
-def test_views_kit(benchmark):
+def test_views_kit(benchmark, frames, limit):
     views = LPCViews(SPEC, ORDER)
-    benchmark.extra_info |= {"reach": 20, "bounded by": "three Fourier transforms a frame, then the Levinson recursion"}
+    benchmark.extra_info["reach"] = 20
+    limit(
+        "three Fourier transforms a frame, then the Levinson recursion",
+        lambda: [torch.fft.rfft(frames, SPEC.n_fft) for _ in range(3)], rounds=20,
+    )  # fmt: skip
     with torch.no_grad():
         benchmark.pedantic(views, args=(WAVE,), rounds=20, warmup_rounds=2)
 
@@ -48,7 +52,11 @@ def test_coefficients_diffsptk(benchmark, frames):
 
 
 @pytest.mark.benchmark(group="lpc coefficients")
-def test_coefficients_kit(benchmark, frames):
-    benchmark.extra_info |= {"reach": 1, "bounded by": "the recursion: one small step after another for each order"}
+def test_coefficients_kit(benchmark, frames, limit):
+    benchmark.extra_info["reach"] = 1
+    limit(
+        "a Fourier transform a frame; then the recursion, one small step after another for each order",
+        lambda: torch.fft.rfft(frames, 512), rounds=20,
+    )  # fmt: skip
     with torch.no_grad():
         benchmark.pedantic(lpc_coefficients, args=(frames, ORDER), rounds=20, warmup_rounds=2)

@@ -67,7 +67,7 @@ def test_step_kit(benchmark, waves):
         plain()
         seconds.append(time.perf_counter() - started)
 
-    benchmark.extra_info |= {"reach": 1 / 3.3, "bounded by": "three views through one net: a third of the plain step"}
+    benchmark.extra_info |= {"reach": 1 / 3.3, "at best": 1 / 3, "bounded by": "three views through one net"}
     benchmark.pedantic(stepper(LPC, waves), setup=timed_plain, rounds=8, warmup_rounds=2)
     cost = benchmark.stats.stats.median / statistics.median(seconds[2:])
     benchmark.extra_info["times the plain step"] = round(cost, 2)

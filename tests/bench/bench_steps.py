@@ -51,9 +51,10 @@ def test_conformer_source(benchmark):
 
 
 @pytest.mark.benchmark(group="Conformer d160 × 2, training step")
-def test_conformer_kit(benchmark):
-    benchmark.extra_info["bounded by"] = "matrix products: the step is compute, not launches, on a CPU"
-    benchmark.pedantic(kit_step(CONFORMER), rounds=6, warmup_rounds=2)
+def test_conformer_kit(benchmark, products_limit):
+    step = kit_step(CONFORMER)
+    products_limit("matrix products; then what lies between them, of which eager mode makes a pass each", step)
+    benchmark.pedantic(step, rounds=6, warmup_rounds=2)
 
 
 class SourceTimm(torch.nn.Module):
@@ -73,9 +74,10 @@ def test_timm_source(benchmark):
 
 
 @pytest.mark.benchmark(group="timm resnet18, training step")
-def test_timm_kit(benchmark):
-    benchmark.extra_info["bounded by"] = "oneDNN's convolutions, with channels last"
-    benchmark.pedantic(kit_step(replace(CONFORMER, backbone="timm")), rounds=6, warmup_rounds=2)
+def test_timm_kit(benchmark, products_limit):
+    step = kit_step(replace(CONFORMER, backbone="timm"))
+    products_limit("oneDNN's convolutions, with channels last; then batch norm's passes", step)
+    benchmark.pedantic(step, rounds=6, warmup_rounds=2)
 
 
 @pytest.mark.benchmark(group="mixup on the Conformer, training step")
@@ -88,14 +90,14 @@ def test_mixup_source(benchmark, place):
 
 @pytest.mark.benchmark(group="mixup on the Conformer, training step")
 @pytest.mark.parametrize("place", MIXUPS)
-def test_mixup_kit(benchmark, place):
+def test_mixup_kit(benchmark, place, limit):
     fields = {
         "input": {"mix": "input"},
         "layer1": {"mix": "manifold", "mix_places": ("layer1",)},
         "final": {"mix": "last_layer"},
         "embedding": {"mix": "embedding"},
     }
-    benchmark.extra_info["bounded by"] = "the plain step: mixing costs one pass over the map"
+    limit("a step without mixup: mixing costs one pass over the map", kit_step(CONFORMER), rounds=6)
     benchmark.pedantic(kit_step(replace(CONFORMER, **fields[MIXUPS[place]])), rounds=6, warmup_rounds=2)
 
 
@@ -115,7 +117,12 @@ def test_inference_source(benchmark, hw4_store):
 
 
 @pytest.mark.benchmark(group="inference, 64 whole utterances of HW4's lengths")
-def test_inference_kit(benchmark, hw4_store):
+def test_inference_kit(benchmark, hw4_store, products_limit):
     net, accelerator = build_model(CONFORMER, N_CLASSES, N_MELS).eval(), Accelerator(cpu=True)
-    benchmark.extra_info["bounded by"] = "matrix products, and attention over long utterances"
-    benchmark.pedantic(predict, args=(net, hw4_store(64), range(64), CONFORMER, accelerator), rounds=2, warmup_rounds=1)
+    store = hw4_store(64)
+
+    def once():
+        predict(net, store, range(64), CONFORMER, accelerator)
+
+    products_limit("matrix products, then attention over long utterances", once)
+    benchmark.pedantic(once, rounds=2, warmup_rounds=1)
