@@ -9,11 +9,19 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
 from kit.data.competition import open_competition
 from kit.data.feature_file import FeatureFile
 from kit.data.store import Store
+
+# What the counter knows of attention on a GPU alone: shapes of the gradient, in a backward pass, of q, k and v.
+ATTENTION = {
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: lambda *shapes, **_: sdpa_flop_count(*shapes[:3]),
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: (
+        lambda *shapes, **_: sdpa_backward_flop_count(*shapes[:4])
+    ),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +57,7 @@ def products_limit(benchmark):
     """The same where matrix products and convolutions are the bound: those of once(), at a large product's rate."""
 
     def measure(what: str, once) -> None:
-        with FlopCounterMode(display=False) as counter:
+        with FlopCounterMode(display=False, custom_mapping=ATTENTION) as counter:
             once()
         factor = torch.randn(1024, 1024)
         rate = 2 * 1024**3 / seconds_of(lambda: factor @ factor, 10)
