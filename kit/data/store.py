@@ -32,7 +32,7 @@ from kit.data.feature_file import FeatureFile
 from kit.data.images import image_rows
 from kit.data.labels import known_matrix
 from kit.data.listing import Problems
-from kit.data.tensors import mel_dtype, read_mel
+from kit.data.tensors import mel_dtype, read_mels
 
 VERSION = 1
 INT16 = 32767.0
@@ -199,10 +199,10 @@ def _read(competition, table, mel, kind) -> Iterator[np.ndarray | str]:
         files = zip(table["path"], faults, strict=True)
         jobs = (_job(_wave_mel, fault, competition.folder / path, mel, to_mel) for path, fault in files)
     else:
-        dtype = mel_dtype(competition.folder / table["path"].iloc[0])
-        rows = zip(table["path"], table["frames"], strict=True)
-        width = competition.n_mels
-        jobs = (joblib.delayed(read_mel)(competition.folder / path, (int(n), width), dtype) for path, n in rows)
+        paths = [competition.folder / path for path in table["path"]]
+        sizes = [competition.listing.entries[os.path.normpath(path)].size for path in table["path"]]
+        shapes = [(int(n), competition.n_mels) for n in table["frames"]]
+        return (yield from read_mels(paths, sizes, shapes, mel_dtype(paths[0])))
     found = joblib.Parallel(n_jobs=-1, prefer="threads", return_as="generator")(jobs)
     try:
         for item in found:  # noqa: UP028 - yield from would close it itself

@@ -3,6 +3,8 @@
 import io
 import struct
 import zipfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,8 @@ import torch
 from torch import Tensor
 
 MOST_NUMBERS = 2**28  # in one tensor, 1 GiB; a view with strides of 0 claims any number of them and weighs nothing
+AHEAD_FILES, AHEAD_BYTES = 64, 1 << 26  # what is read before it is needed
+READERS = 8
 DTYPES = {"float16": torch.float16, "float32": torch.float32}
 
 
@@ -20,15 +24,46 @@ class ArchiveError(ValueError):
 def mel_dtype(path: Path) -> str:
     """What to keep a folder's log-mels as, by its first file: "float16" where that holds half, or "float32"."""
     try:
-        return "float16" if _load(path).dtype == torch.float16 else "float32"
+        return "float16" if _load(path.read_bytes()).dtype == torch.float16 else "float32"
     except Exception:  # whatever is wrong with the first file, reading it as a row names it
         return "float32"
 
 
+def read_mels(
+    paths: Sequence[Path], sizes: Sequence[int], shapes: Sequence[tuple[int, int]], dtype: str
+) -> Iterator[np.ndarray | str]:
+    """read_mel of each file, of `sizes` bytes, in order.
+
+    Threads read ahead, since a disk or a network answers late. This one alone unpickles: two at it, which must have
+    Python's lock by turns, take twice as long as one.
+    """
+    with ThreadPoolExecutor(READERS) as readers:
+        first = 0
+        while first < len(paths):
+            end, size = first + 1, sizes[first]
+            while end < len(paths) and end - first < AHEAD_FILES and size + sizes[end] <= AHEAD_BYTES:
+                size += sizes[end]
+                end += 1
+            for content, shape in zip(readers.map(_content, paths[first:end]), shapes[first:end], strict=True):
+                yield _mel(content, shape, dtype)
+            first = end
+
+
 def read_mel(path: Path, shape: tuple[int, int], dtype: str) -> np.ndarray | str:
     """(frames, n_mels) of the dtype of that name, or the rule that the file breaks."""
+    return _mel(_content(path), shape, dtype)
+
+
+def _content(path: Path) -> bytes | OSError:
     try:
-        mel = _load(path)
+        return path.read_bytes()
+    except OSError as error:
+        return error
+
+
+def _mel(content: bytes | OSError, shape: tuple[int, int], dtype: str) -> np.ndarray | str:
+    try:
+        mel = _load(content)
     except ArchiveError as error:
         return str(error)
     except Exception as error:  # an unpickler that is fed noise may raise anything
@@ -46,13 +81,13 @@ def read_mel(path: Path, shape: tuple[int, int], dtype: str) -> np.ndarray | str
     return mel.numpy(force=True) if mel.isfinite().all() else f"holds NaN or inf as {dtype}"
 
 
-def _load(path: Path) -> object:
+def _load(content: bytes | OSError) -> object:
     """Raises ArchiveError with the rule where an archive is larger than its file, and whatever torch.load raises."""
-    with path.open("rb") as file:
-        head = file.read(4)
-        if head == b"PK\x03\x04":  # as torch tells an archive from the format before it
-            _check_archive(head + file.read())
-    return torch.load(path, weights_only=True, map_location="cpu")
+    if isinstance(content, OSError):
+        raise content
+    if content[:4] == b"PK\x03\x04":  # as torch tells an archive from the format before it
+        _check_archive(content)
+    return torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
 
 
 def _check_archive(content: bytes) -> None:
