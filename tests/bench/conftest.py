@@ -93,9 +93,9 @@ def hw4_files(tmp_path_factory):
 @pytest.fixture
 def hw4_store(tmp_path):
     """Makes a store of so many utterances of HW4's lengths, of noise, half precision, mapped from disk."""
-    path = tmp_path / "features.bin"
 
     def make(utterances: int) -> Store:
+        path = tmp_path / f"{utterances}.bin"
         frames = hw4_lengths(utterances)
         ends = np.cumsum(frames)
         noise = np.random.default_rng(0).standard_normal((100_000, 40)).astype("float16")
@@ -109,4 +109,5 @@ def hw4_store(tmp_path):
         return Store(tmp_path, torch.from_numpy(mapped), index, "mel", ("a",), None, file=FeatureFile(path))
 
     yield make
-    path.unlink(missing_ok=True)  # of 60,000 utterances it is 3 GB
+    for path in tmp_path.glob("*.bin"):
+        path.unlink()  # of 60,000 utterances it is 3 GB
