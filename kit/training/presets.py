@@ -12,8 +12,8 @@ PRESETS = {
         lr=5e-3, warmup_steps=4, margin_warmup_steps=4, n_folds=2, timm_name="test_resnet",
     ),
     # test_resnet is timm's smallest residual net, 0.4 million weights.
-    # The demo competition on two cores: well under a minute a fold. So short a training needs no dropout, which would
-    # cost a fifth of a step; an epoch is four passes, for a validation costs as much as half of one.
+    # The demo competition on two cores: well under a minute a fold. So short a training needs no dropout; an epoch is
+    # four passes, for a validation costs as much as half of one.
     "demo": Config(
         segment_frames=64, frame_stack=2, width=64, ff_width=128, kernel_size=15, timm_name="test_resnet", dropout=0.0,
         epochs=6, epoch_steps=75, lr=2e-3, warmup_steps=60, margin_warmup_steps=120, n_folds=3, patience=3,
