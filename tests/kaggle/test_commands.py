@@ -2,7 +2,9 @@
 
 import re
 import shutil
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -185,11 +187,23 @@ def test_doubt_is_told_and_the_next_try_settles_it(account, stub, kit, voices_fo
 
 
 def test_an_answer_that_comes_too_late_is_found_at_the_next_try(account, stub, kit, voices_folder, csv, monkeypatch):
-    monkeypatch.setattr(commands, "Kaggle", lambda: Kaggle(seconds=0.5))
-    monkeypatch.setattr(sending, "SETTLE_SECONDS", 2.0)
-    stub.delay["CreateSubmission"] = 1.0
+    """The request lies on its way until the next try waits for it."""
+    on_its_way, limit_seconds = threading.Event(), 2.0
+    stub.before["CreateSubmission"] = on_its_way.wait
+    monkeypatch.setattr(commands, "Kaggle", lambda: Kaggle(limit_seconds))
     code, _, error = kit("submit", csv, *TO, "--data", voices_folder)
-    assert code == 1 and "no answer within 0.5 s; it may have arrived" in error and only_row()["status"] == "sending"
+    assert code == 1 and "no answer within 2 s; it may have arrived" in error
+    assert only_row()["status"] == "sending" and stub.submissions == []
+
+    arrived = threading.Event()
+    stub.after["CreateSubmission"] = arrived.set
+
+    def settle(seconds):
+        on_its_way.set()
+        assert seconds > 0 and arrived.wait(60)
+
+    monkeypatch.setattr(sending, "time", SimpleNamespace(sleep=settle))
+    monkeypatch.setattr(commands, "Kaggle", Kaggle)
     code, out, _ = kit("submit", csv, *TO, "--data", voices_folder)
     assert code == 0 and "not sent again" in out and len(stub.submissions) == 1
 
