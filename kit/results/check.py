@@ -24,7 +24,7 @@ SHOWN = 80  # characters of a wrong value in a message
 
 
 class SubmissionError(ValueError):
-    """A file that should not be sent. row is the line of the CSV from 1, None where no one line is to blame."""
+    """A file that should not be sent. row is the line, from 1, that a row starts on, None where none is to blame."""
 
     def __init__(self, file: Path, rule: str, value: object, row: int | None = None, column: str | None = None):
         self.file, self.rule, self.value, self.row, self.column = file, rule, value, row, column
@@ -100,8 +100,6 @@ def _text(content: bytes, path: Path) -> str:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise SubmissionError(path, "must be UTF-8 text", f"byte {content[error.start]:#04x}", line) from None
-    if "\0" in text:
-        raise SubmissionError(path, "must be text", "a NUL byte", text.count("\n", 0, text.index("\0")) + 1)
     lone = text.replace("\r\n", "  ").find("\r")
     if lone >= 0:
         raise SubmissionError(path, "lines must end in LF or CRLF", "a CR alone", text.count("\n", 0, lone) + 1)
@@ -111,9 +109,11 @@ def _text(content: bytes, path: Path) -> str:
 def _parsed(text: str, path: Path) -> tuple[list[str], list[int], list[list[str]]]:
     """Header, the line that each row starts on, and the rows."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    lines, rows, line = [], [], 1
+    lines, rows, line, has_nul = [], [], 1, "\0" in text
     try:
         for row in reader:
+            if has_nul and any("\0" in field for field in row):
+                raise SubmissionError(path, "must be text", "a NUL byte", line)
             lines.append(line)
             rows.append(row)
             line = reader.line_num + 1

@@ -159,13 +159,6 @@ def a_row_missing(rng, file):
     return file.content(lines), None
 
 
-def a_nul(rng, file):
-    """At the end of a row, which may be some lines after its start; the byte's own line is told."""
-    row = int(rng.integers(len(file.rows)))
-    file.rows[row][-1] += "\0"
-    return file.content(), file.line(row + 1) - 1
-
-
 def a_blank_line(rng, file):
     row, lines = int(rng.integers(len(file.rows))), file.lines()
     return file.content([*lines[: 1 + row], "", *lines[1 + row :]]), file.line(row)
@@ -207,7 +200,7 @@ FAULTS = {
     "a value that is none": a_value(lambda field: "none of them"),
     "a space before a value": a_value(lambda field: f" {field}"),
     "a space after a value": a_value(lambda field: f"{field}\t"),
-    "a NUL after a value": a_nul,
+    "a NUL in a value": a_value(lambda field: f"{field}\0"),
     "a field too many": in_row(lambda rng, file, row: [*row, row[-1]]),
     "a field too few": in_row(lambda rng, file, row: row[:-1]),
     "text after a quote": in_line(lambda line: f'"u"x{line}'),
