@@ -32,7 +32,7 @@ def mel_dtype(path: Path) -> str:
 def read_mels(
     paths: Sequence[Path], sizes: Sequence[int], shapes: Sequence[tuple[int, int]], dtype: str
 ) -> Iterator[np.ndarray | str]:
-    """read_mel of each file, of `sizes` bytes, in order.
+    """read_mel of each file, of `sizes` bytes, in order; of a file that can not be read, the rule.
 
     Threads read ahead, since a disk or a network answers late. This one alone unpickles: two at it, which must have
     Python's lock by turns, take twice as long as one.
@@ -45,29 +45,18 @@ def read_mels(
                 size += sizes[end]
                 end += 1
             for content, shape in zip(readers.map(_content, paths[first:end]), shapes[first:end], strict=True):
-                yield _mel(content, shape, dtype)
+                yield content if isinstance(content, str) else read_mel(content, shape, dtype)
             first = end
 
 
-def read_mel(path: Path, shape: tuple[int, int], dtype: str) -> np.ndarray | str:
-    """(frames, n_mels) of the dtype of that name, or the rule that the file breaks."""
-    return _mel(_content(path), shape, dtype)
-
-
-def _content(path: Path) -> bytes | OSError:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        return error
-
-
-def _mel(content: bytes | OSError, shape: tuple[int, int], dtype: str) -> np.ndarray | str:
+def read_mel(content: bytes, shape: tuple[int, int], dtype: str) -> np.ndarray | str:
+    """(frames, n_mels) of the dtype of that name, or the rule that a file of this content breaks."""
     try:
         mel = _load(content)
     except ArchiveError as error:
         return str(error)
     except Exception as error:  # an unpickler that is fed noise may raise anything
-        return f"not a tensor file that can be read safely ({type(error).__name__})"
+        return _unsafe(error)
     if not isinstance(mel, Tensor) or not mel.is_floating_point() or mel.layout != torch.strided:
         return f"must hold a floating-point tensor, got {getattr(mel, 'dtype', type(mel).__name__)}"
     if mel.device.type != "cpu":
@@ -81,10 +70,19 @@ def _mel(content: bytes | OSError, shape: tuple[int, int], dtype: str) -> np.nda
     return mel.numpy(force=True) if mel.isfinite().all() else f"holds NaN or inf as {dtype}"
 
 
-def _load(content: bytes | OSError) -> object:
+def _content(path: Path) -> bytes | str:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        return _unsafe(error)
+
+
+def _unsafe(error: Exception) -> str:
+    return f"not a tensor file that can be read safely ({type(error).__name__})"
+
+
+def _load(content: bytes) -> object:
     """Raises ArchiveError with the rule where an archive is larger than its file, and whatever torch.load raises."""
-    if isinstance(content, OSError):
-        raise content
     if content[:4] == b"PK\x03\x04":  # as torch tells an archive from the format before it
         _check_archive(content)
     return torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
