@@ -1,6 +1,47 @@
 import pytest
 
-from kit.data.batches import HalfReal, train_batches
+from kit.data.batches import EpochBatches, HalfReal, length_batches, train_batches
+
+
+def test_a_pass_sees_each_item_once():
+    found = list(EpochBatches(48, 10, seed=3))
+    assert sorted(sum(found, [])) == list(range(48))
+    assert [len(batch) for batch in found] == [10, 10, 10, 10, 8]
+
+
+def test_two_processes_share_each_batch():
+    def passes(rank):
+        sampler = EpochBatches(101, 8, seed=1, rank=rank, world=2)
+        sampler.set_epoch(4)
+        return list(sampler)
+
+    zero, one = passes(0), passes(1)
+    assert len(zero) == len(one) and all(zero) and all(one)
+    assert sorted(sum(zero + one, [])) == list(range(101))
+
+
+def test_a_last_batch_of_one_joins_its_neighbour():
+    assert [len(batch) for batch in EpochBatches(21, 10)] == [10, 11]
+    assert [len(batch) for batch in EpochBatches(1, 10)] == [1]
+
+
+def test_epochs_of_a_number_of_steps_follow_one_another():
+    sampler, seen = EpochBatches(30, 10, seed=2, steps=2), []
+    for epoch in range(3):
+        sampler.set_epoch(epoch)
+        seen += list(sampler)
+    whole = EpochBatches(30, 10, seed=2, steps=6)
+    assert seen == list(whole) and sorted(sum(seen[:3], [])) == list(range(30))
+
+
+def test_length_batches_by_hand():
+    assert length_batches([3, 9, 4, 1], most=9) == [[1], [2, 0], [3]]
+    assert length_batches([50], most=9) == [[0]]
+
+
+def test_a_batch_has_an_item_for_each_process():
+    with pytest.raises(ValueError, match=r"batch_size must be at least 1 and the number of processes \(2\), got 1"):
+        EpochBatches(10, 1, world=2)
 
 
 def batches(*counts, **changes):

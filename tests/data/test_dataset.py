@@ -1,4 +1,6 @@
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,7 +8,7 @@ import torch
 
 from kit.data.audio import LogMel
 from kit.data.augment import SpecAugment
-from kit.data.batches import EpochBatches, length_batches
+from kit.data.batches import EpochBatches
 from kit.data.dataset import SpectrogramDataset, batch_loader
 from kit.data.lpc import LPCViews, mel_lpc_views
 from kit.data.store import open_store, pack
@@ -63,6 +65,25 @@ def test_a_file_serves_what_a_store_in_memory_serves(store, waves, kind, options
         for first in (0, len(rows) - 4):
             for value, other in zip(*(each.__getitems__(range(first, first + 4)) for each in (one, two)), strict=True):
                 assert value is other is None or torch.equal(value, other)
+
+
+def test_batches_leave_no_page_of_a_file_in_the_process(store):
+    """A mapping would: each page that was touched counts as the process's memory."""
+    if not (smaps := Path("/proc/self/smaps")).exists():
+        pytest.skip("needs Linux's /proc")
+
+    def resident_kb():
+        parts = smaps.read_text().split(f"{store.folder}/features.bin\n")[1:]
+        return sum(int(re.search(r"^Rss: +(\d+) kB", part, re.M)[1]) for part in parts)
+
+    store = open_store(store.folder)
+    opened = resident_kb()
+    for dataset in (training_set(store), SpectrogramDataset(store, store.rows("train"), 32, train=False)):
+        for first in range(0, len(dataset), 8):
+            dataset.__getitems__(range(first, first + 8))
+    assert resident_kb() == opened
+    store.features.float().sum()
+    assert resident_kb() >= opened + store.features.nbytes // 2048
 
 
 @pytest.mark.parametrize("room", [1.9, 2.1])
@@ -245,38 +266,6 @@ def test_padded_frames_of_each_view_are_its_own_mean(waves):
         torch.testing.assert_close(mel[~mask], mean.expand(int((~mask).sum()), 40), atol=1e-4, rtol=0)
 
 
-def test_a_pass_sees_each_item_once(store):
-    dataset = training_set(store)
-    batches = list(EpochBatches(len(dataset), 10, seed=3))
-    assert sorted(sum(batches, [])) == list(range(len(dataset)))
-    assert [len(batch) for batch in batches] == [10, 10, 10, 10, 8]
-
-
-def test_two_processes_share_each_batch():
-    def passes(rank):
-        sampler = EpochBatches(101, 8, seed=1, rank=rank, world=2)
-        sampler.set_epoch(4)
-        return list(sampler)
-
-    zero, one = passes(0), passes(1)
-    assert len(zero) == len(one) and all(zero) and all(one)
-    assert sorted(sum(zero + one, [])) == list(range(101))
-
-
-def test_a_last_batch_of_one_joins_its_neighbour():
-    assert [len(batch) for batch in EpochBatches(21, 10)] == [10, 11]
-    assert [len(batch) for batch in EpochBatches(1, 10)] == [1]
-
-
-def test_epochs_of_a_number_of_steps_follow_one_another():
-    sampler, seen = EpochBatches(30, 10, seed=2, steps=2), []
-    for epoch in range(3):
-        sampler.set_epoch(epoch)
-        seen += list(sampler)
-    whole = EpochBatches(30, 10, seed=2, steps=6)
-    assert seen == list(whole) and sorted(sum(seen[:3], [])) == list(range(30))
-
-
 def test_loader_in_this_process_and_in_two_workers_serves_the_same(store):
     dataset = training_set(store, augment=SpecAugment())
     batches = EpochBatches(len(dataset), 16)
@@ -285,11 +274,6 @@ def test_loader_in_this_process_and_in_two_workers_serves_the_same(store):
     assert len(here) == 3
     for one, two in zip(here, there, strict=True):
         assert torch.equal(one.mel, two.mel) and torch.equal(one.target, two.target)
-
-
-def test_length_batches_by_hand():
-    assert length_batches([3, 9, 4, 1], most=9) == [[1], [2, 0], [3]]
-    assert length_batches([50], most=9) == [[0]]
 
 
 @pytest.mark.parametrize(
@@ -301,8 +285,6 @@ def test_length_batches_by_hand():
 def test_bad_arguments_are_refused(store, options, message):
     with pytest.raises(ValueError, match=message):
         training_set(store, **options)
-    with pytest.raises(ValueError, match=r"batch_size must be at least 1 and the number of processes \(2\), got 1"):
-        EpochBatches(10, 1, world=2)
 
 
 def test_an_order_as_long_as_the_window_is_refused(waves):

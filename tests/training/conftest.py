@@ -1,4 +1,9 @@
+from contextlib import nullcontext
+from types import SimpleNamespace
+
 import pytest
+import torch
+from torch import nn
 
 from kit.data.store import pack
 from kit.training.config import Config
@@ -7,6 +12,15 @@ from kit.training.config import Config
 @pytest.fixture(scope="session")
 def store(voices, tmp_path_factory):
     return pack(voices, tmp_path_factory.mktemp("cache"), progress=False)
+
+
+@pytest.fixture(scope="session")
+def meta():
+    """An Accelerator of "meta", a device of every machine that is not the CPU, and whose tensors hold no values."""
+    return SimpleNamespace(
+        device=torch.device("meta"), process_index=0, num_processes=1, scaler=None, autocast=nullcontext,
+        backward=torch.Tensor.backward, clip_grad_norm_=nn.utils.clip_grad_norm_,
+    )  # fmt: skip
 
 
 @pytest.fixture

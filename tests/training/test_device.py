@@ -5,11 +5,9 @@ from the CPU can't be recorded as a CUDA graph.
 """
 
 from contextlib import nullcontext
-from types import SimpleNamespace
 
 import pytest
 import torch
-from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -22,10 +20,6 @@ from kit.training.loader import train_loader
 from kit.training.mixup import build_mixup
 from kit.training.step import TrainStep
 
-META = SimpleNamespace(
-    device=torch.device("meta"), process_index=0, num_processes=1, scaler=None, autocast=nullcontext,
-    backward=torch.Tensor.backward, clip_grad_norm_=nn.utils.clip_grad_norm_,
-)  # fmt: skip
 TINY = {
     "segment_frames": 24, "width": 16, "layers": 1, "heads": 2, "ff_width": 32, "kernel_size": 5, "batch_size": 8,
     "head": "am_softmax", "pooling": "attention", "margin_warmup_steps": 3,
@@ -73,12 +67,12 @@ class Moves(TorchDispatchMode):
         return out
 
 
-def check_steps(config, competition, cache):
+def check_steps(config, competition, cache, meta):
     store = pack(competition, cache, config.mel, config.features, progress=False)
     raw = build_model(config, len(store.classes), store.n_mels).to("meta")
-    step = TrainStep(config, raw, raw, torch.optim.SGD(raw.parameters(), config.lr), META)
+    step = TrainStep(config, raw, raw, torch.optim.SGD(raw.parameters(), config.lr), meta)
     rows, mixup = store.rows("train"), build_mixup(config, raw.stage_names, store.kind)
-    loader = train_loader(config, store, rows[8:], rows[:8], mixup, META)
+    loader = train_loader(config, store, rows[8:], rows[:8], mixup, meta)
     for number, batch in enumerate(loader):
         with Moves() as moves:
             loss, right = step(batch, number, config.lr)
@@ -95,21 +89,21 @@ def without_autocast(monkeypatch):
 
 
 @pytest.mark.parametrize("name", VOICES)
-def test_a_step_stays_on_its_device_and_reads_nothing(voices, shared_cache, name):
-    check_steps(Config(name="a", **{**TINY, **VOICES[name]}), voices, shared_cache)
+def test_a_step_stays_on_its_device_and_reads_nothing(voices, shared_cache, meta, name):
+    check_steps(Config(name="a", **{**TINY, **VOICES[name]}), voices, shared_cache, meta)
 
 
 @pytest.mark.parametrize("name", SPECIES)
-def test_so_does_a_step_on_several_labels(rainforest, shared_cache, name):
-    check_steps(Config(name="a", **{**RAINFOREST, **SPECIES[name]}), rainforest, shared_cache)
+def test_so_does_a_step_on_several_labels(rainforest, shared_cache, meta, name):
+    check_steps(Config(name="a", **{**RAINFOREST, **SPECIES[name]}), rainforest, shared_cache, meta)
 
 
-def test_so_does_a_step_on_images(shared_cache, tmp_path):
+def test_so_does_a_step_on_images(shared_cache, meta, tmp_path):
     config = Config(
         name="a", backbone="timm", timm_name="test_resnet", normalize="none", image_channels=1, segment_frames=8,
         image_crop_pixels=1, image_flip=True, batch_size=32, mix="input", time_masks=0, freq_masks=0,
     )  # fmt: skip
-    check_steps(config, open_competition(make_digits(tmp_path / "digits")), shared_cache)
+    check_steps(config, open_competition(make_digits(tmp_path / "digits")), shared_cache, meta)
 
 
 @pytest.fixture(scope="module")
