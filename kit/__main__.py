@@ -92,8 +92,8 @@ BENCHMARKS = """# Benchmarks
 
 Each row is the kit's way, beside it the source's: as competitors write it today, kept small in `tests/bench/`. *ratio*
 is of the medians of one run on one thread, *best* of the quickest rounds, *reach* what was aimed at. *limit* is the
-time that what bounds the row takes by itself, in the same run, *gap* how many times that the kit's way takes: what lies
-near 1, on either side of it within the machine's noise, can't be had faster.
+time that what bounds the row takes by itself, *gap* how many times that the kit's way takes: what lies near 1 can't be
+had faster. The kit's way, its peer's and the limit take turns, so that a slower spell of the machine touches all alike.
 """
 
 

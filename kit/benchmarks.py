@@ -15,12 +15,11 @@ from kit.training.environment import environment
 
 COLUMNS = ("work", "beside", "peer (ms)", "kit (ms)", "ratio", "best", "reach", "limit (ms)", "gap", "notes")
 BOUND = "bounded by"
-AT_BEST = "at best"  # the ratio that a row could have, where that is known
 BENCHES = Path(__file__).parents[1] / "tests/bench"
 
 
 def run_benchmarks(gpu: bool = False) -> pd.DataFrame:
-    """A row a piece of work: milliseconds of the peer's way and of the kit's (medians of one run), and their ratio.
+    """A row a piece of work: milliseconds of the peer's way and of the kit's (medians of their turns), and their ratio.
 
     ratio is of the medians, best of the two quickest rounds, which noise on the machine touches less; reach is what
     the ratio should be. The column "bounded by" says what keeps a row from being faster, limit is the time that this
@@ -37,34 +36,20 @@ def run_benchmarks(gpu: bool = False) -> pd.DataFrame:
         if subprocess.run(command, cwd=BENCHES.parents[1]).returncode:
             raise RuntimeError("a benchmark failed; its traceback is above")
         benchmarks = json.loads(found.read_text())["benchmarks"]
-    return _table(benchmarks)
+    return pd.DataFrame([_row(item) for item in benchmarks], columns=[*COLUMNS, BOUND])
 
 
-def _table(benchmarks: list[dict]) -> pd.DataFrame:
-    rows: dict[str, dict] = {}
-    times: dict[tuple[str, bool], dict] = {}
-    for item in benchmarks:
-        # test_<what>_<way>, way being "kit" or the peer's name; a parameter makes a row of its own
-        way = item["name"].split("[")[0].rsplit("_", 1)[1]
-        work = item["group"] + (f", {item['param']}" if item["param"] else "")
-        row = rows.setdefault(work, dict.fromkeys([*COLUMNS, BOUND, AT_BEST]) | {"work": work})
-        times[work, way == "kit"] = item["stats"]
-        row |= {"kit (ms)": item["stats"]["median"] * 1000} if way == "kit" else {"beside": way}
-        notes = dict(item["extra_info"])
-        for column in ("reach", "limit (ms)", BOUND, AT_BEST):
-            row[column] = notes.pop(column, row[column])
-        if notes:
-            row["notes"] = ", ".join(f"{name} {value}" for name, value in notes.items())
-    for work, row in rows.items():
-        if (work, False) in times:
-            peer, ours = times[work, False], times[work, True]
-            row["peer (ms)"] = peer["median"] * 1000
-            row |= {"ratio": peer["median"] / ours["median"], "best": peer["min"] / ours["min"]}
-        if row[AT_BEST]:
-            row["limit (ms)"] = row["peer (ms)"] / row[AT_BEST]
-        if row["limit (ms)"]:
-            row["gap"] = row["kit (ms)"] / row["limit (ms)"]
-    return pd.DataFrame(rows.values())
+def _row(item: dict) -> dict[str, object]:
+    """A row of the table out of one of pytest-benchmark's; a parameter makes a row of its own."""
+    notes, ours = dict(item["extra_info"]), item["stats"]
+    row = {"work": item["group"] + (f", {item['param']}" if item["param"] else ""), "kit (ms)": 1000 * ours["median"]}
+    row |= {name: notes.pop(name, None) for name in ("beside", "reach", "limit (ms)", BOUND)}
+    if peer := notes.pop("peer", None):
+        row["peer (ms)"] = 1000 * peer["median"]
+        row |= {"ratio": peer["median"] / ours["median"], "best": peer["min"] / ours["min"]}
+    if row["limit (ms)"]:
+        row["gap"] = row["kit (ms)"] / row["limit (ms)"]
+    return row | {"notes": ", ".join(f"{name} {value}" for name, value in notes.items()) or None}
 
 
 def report(table: pd.DataFrame, command: str) -> str:

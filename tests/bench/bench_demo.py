@@ -38,7 +38,7 @@ def watch(monkeypatch, owner, name: str, spent: dict, part: str) -> None:
 
 
 @pytest.mark.benchmark(group="a fold of the demo, 90 updates and two validations")
-def test_demo_fold_kit(benchmark, tmp_path, monkeypatch):
+def test_demo_fold(benchmark, tmp_path, monkeypatch):
     competition = open_competition(make_voices(tmp_path / "voices"))
     store = pack(competition, tmp_path / "cache", progress=False)
     config = replace(preset_config("demo"), pooling="attention", head="am_softmax", epochs=2)

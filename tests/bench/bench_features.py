@@ -15,28 +15,23 @@ SPEC = MelSpec()
 
 
 @pytest.mark.benchmark(group="SpecAugment, 32 × 192 frames")
-def test_masks_source(benchmark):
-    benchmark.pedantic(lambda: [mask_in_place(item) for item in MEL.clone()], rounds=100, warmup_rounds=10)
-
-
-@pytest.mark.benchmark(group="SpecAugment, 32 × 192 frames")
-def test_masks_kit(benchmark, limit):
+def test_masks(turns):
     augment, frames = SpecAugment(), torch.full((32,), 192)
     generator = torch.Generator().manual_seed(0)
-
-    def masked():
-        return augment.apply(MEL.clone(), augment.draw(frames, 40, generator), in_place=True)
-
-    what = "a copy, and each item's mean, which is what the masks are filled with; then the draws"
-    limit(what, lambda: MEL.clone().mean(1), rounds=300)
-    benchmark.pedantic(masked, rounds=300, warmup_rounds=10)
+    turns(
+        lambda: augment.apply(MEL.clone(), augment.draw(frames, 40, generator), in_place=True),
+        source=lambda: [mask_in_place(item) for item in MEL.clone()],
+        limit=lambda: MEL.clone().mean(1), turns=10, rounds=30,
+        bound="a copy, and each item's mean, which is what the masks are filled with; then the draws",
+    )  # fmt: skip
 
 
 @pytest.mark.benchmark(group="log-mels of 32 clips of 1 s")
-def test_logmel_librosa(benchmark):
+def test_logmel(turns):
     """As notebooks of the rainforest contest do, a clip at a time, with the kit's window, hop and filters."""
     settings = {"n_fft": SPEC.n_fft, "win_length": SPEC.window_samples, "hop_length": SPEC.hop_samples, "htk": True}
     settings |= {"n_mels": SPEC.n_mels, "fmin": SPEC.fmin_hz, "fmax": SPEC.fmax_hz, "center": False, "norm": None}
+    log_mel, frames = LogMel(SPEC), WAVE.unfold(1, SPEC.window_samples, SPEC.hop_samples).contiguous()
 
     def every_clip():
         return [
@@ -44,11 +39,7 @@ def test_logmel_librosa(benchmark):
             for wave in WAVE.numpy()
         ]
 
-    benchmark.pedantic(every_clip, rounds=20, warmup_rounds=2)
-
-
-@pytest.mark.benchmark(group="log-mels of 32 clips of 1 s")
-def test_logmel_kit(benchmark, limit):
-    frames = WAVE.unfold(1, SPEC.window_samples, SPEC.hop_samples).contiguous()
-    limit("the Fourier transforms", lambda: torch.fft.rfft(frames, SPEC.n_fft), rounds=50)
-    benchmark.pedantic(LogMel(SPEC), args=(WAVE,), rounds=50, warmup_rounds=5)
+    turns(
+        lambda: log_mel(WAVE), librosa=every_clip, limit=lambda: torch.fft.rfft(frames, SPEC.n_fft),
+        turns=10, rounds=5, bound="the Fourier transforms",
+    )  # fmt: skip

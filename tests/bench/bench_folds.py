@@ -3,7 +3,6 @@
 import os
 
 import pytest
-import torch
 
 from kit.data.competition import open_competition
 from kit.data.demo import make_voices
@@ -35,13 +34,10 @@ def folds(competition, tmp_path_factory, n_jobs: int):
 
 
 @pytest.mark.benchmark(group="four folds, two at a time on a thread each")
-def test_folds_serial(benchmark, competition, tmp_path_factory):
-    benchmark.pedantic(folds(competition, tmp_path_factory, 1), rounds=1, warmup_rounds=1)
-
-
-@pytest.mark.benchmark(group="four folds, two at a time on a thread each")
-def test_folds_kit(benchmark, competition, tmp_path_factory):
-    torch.set_num_threads(1)
-    best = min(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
-    benchmark.extra_info |= {"at best": best, "bounded by": "the cores: two folds at a time"}
-    benchmark.pedantic(folds(competition, tmp_path_factory, 2), rounds=1, warmup_rounds=1)
+def test_folds(turns, competition, tmp_path_factory):
+    serial = folds(competition, tmp_path_factory, 1)
+    cores = min(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
+    turns(
+        folds(competition, tmp_path_factory, 2), serial=serial, limit=serial, limit_scale=1 / cores, turns=2,
+        bound="the cores: two folds at a time",
+    )  # fmt: skip

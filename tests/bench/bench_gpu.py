@@ -28,8 +28,8 @@ N_CLASSES = 600
 
 
 @pytest.mark.benchmark(group="GPU: 50 training steps from disk, Conformer d160 × 2, 192 frames, batch 32")
-def test_steps_source(benchmark, hw4_files):
-    """Eight workers load files; eager, single precision."""
+def test_steps(turns, hw4_files, hw4_store):
+    """Beside eight workers that load files; eager, single precision."""
     loader = source_loader(
         hw4_files.folder, hw4_files.train["path"].tolist(), [0] * len(hw4_files.train), FRAMES, workers=8
     )
@@ -38,33 +38,27 @@ def test_steps_source(benchmark, hw4_files):
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
 
-    def steps():
+    def source():
         for mel, target in itertools.islice(batches, STEPS):
             source_step(model, optimizer, scheduler, mel.cuda(), target.cuda())
         torch.cuda.synchronize()
 
-    benchmark.pedantic(steps, rounds=5, warmup_rounds=1)
-
-
-@pytest.mark.benchmark(group="GPU: 50 training steps from disk, Conformer d160 × 2, 192 frames, batch 32")
-def test_steps_kit(benchmark, hw4_store):
-    benchmark.extra_info |= {"reach": 7, "bounded by": "the kernels of one step, one after another, in one graph"}
-    benchmark.pedantic(kit_steps(hw4_store(10_000), 32), rounds=5, warmup_rounds=2)
+    turns(
+        kit_steps(hw4_store(10_000), 32), source=source, turns=5, reach=7,
+        bound="the kernels of one step, one after another, in one graph",
+    )  # fmt: skip
 
 
 @pytest.mark.benchmark(group="GPU: the same at other batches")
 @pytest.mark.parametrize("batch_size", [512, 4096])
-def test_samples_kit(benchmark, hw4_store, batch_size):
-    benchmark.extra_info["bounded by"] = (
-        "matrix products, and memory between them; 16 times the source's samples/s to reach"
-    )
-    benchmark.pedantic(kit_steps(hw4_store(10_000), batch_size), rounds=5, warmup_rounds=2)
+def test_samples(turns, benchmark, hw4_store, batch_size):
+    bound = "matrix products, and memory between them; 16 times the source's samples/s to reach"
+    turns(kit_steps(hw4_store(10_000), batch_size), turns=5, bound=bound)
     benchmark.extra_info["samples/s"] = round(STEPS * batch_size / benchmark.stats.stats.median)
 
 
 @pytest.mark.benchmark(group="GPU: LPC views of 256 clips of 1 s")
-def test_views_kit(benchmark):
-    benchmark.extra_info["bounded by"] = "memory: the frames' spectra; then the recursion's launches; 3 ms to reach"
+def test_views(turns):
     views = LPCViews(MelSpec(), 16).cuda()
     wave = 0.1 * torch.randn(256, 16000, device="cuda")
 
@@ -73,7 +67,7 @@ def test_views_kit(benchmark):
         views(wave)
         torch.cuda.synchronize()
 
-    benchmark.pedantic(once, rounds=20, warmup_rounds=5)
+    turns(once, turns=20, bound="memory: the frames' spectra; then the recursion's launches; 3 ms to reach")
 
 
 def kit_steps(store, batch_size: int):

@@ -1,7 +1,6 @@
 """LPC inside the training step against the source's loop (three views) and against diffsptk.LPC (coefficients).
 
-Each group works on the same batch in one thread, so that its ratio of times is the speed-up: views ≥ 20,
-coefficients ≥ 1. Take the ratio of the shortest times: they are the least disturbed.
+Each works on the same batch in one thread, so that its ratio of times is the speed-up: views ≥ 20, coefficients ≥ 1.
 """
 
 import pytest
@@ -24,39 +23,27 @@ def frames():
 
 
 @pytest.mark.benchmark(group="lpc views")
-def test_views_source(benchmark):
+def test_views(turns, frames):
+    views = LPCViews(SPEC, ORDER)
+
     def every_clip():
         for wave in WAVE.numpy():
             source_views(wave, SPEC.window_samples, SPEC.hop_samples, ORDER)
 
-    benchmark.pedantic(every_clip, rounds=3, warmup_rounds=1)
-
-
-@pytest.mark.benchmark(group="lpc views")
-def test_views_kit(benchmark, frames, limit):
-    views = LPCViews(SPEC, ORDER)
-    benchmark.extra_info["reach"] = 20
-    limit(
-        "three Fourier transforms a frame, then the Levinson recursion",
-        lambda: [torch.fft.rfft(frames, SPEC.n_fft) for _ in range(3)], rounds=20,
-    )  # fmt: skip
     with torch.no_grad():
-        benchmark.pedantic(views, args=(WAVE,), rounds=20, warmup_rounds=2)
+        turns(
+            lambda: views(WAVE), source=every_clip, turns=6, reach=20,
+            limit=lambda: [torch.fft.rfft(frames, SPEC.n_fft) for _ in range(3)],
+            bound="three Fourier transforms a frame, then the Levinson recursion",
+        )  # fmt: skip
 
 
 @pytest.mark.benchmark(group="lpc coefficients")
-def test_coefficients_diffsptk(benchmark, frames):
+def test_coefficients(turns, frames):
     lpc = pytest.importorskip("diffsptk").LPC(SPEC.window_samples, ORDER)
     with torch.no_grad():
-        benchmark.pedantic(lpc, args=(frames,), rounds=20, warmup_rounds=2)
-
-
-@pytest.mark.benchmark(group="lpc coefficients")
-def test_coefficients_kit(benchmark, frames, limit):
-    benchmark.extra_info["reach"] = 1
-    limit(
-        "a Fourier transform a frame; then the recursion, one small step after another for each order",
-        lambda: torch.fft.rfft(frames, 512), rounds=20,
-    )  # fmt: skip
-    with torch.no_grad():
-        benchmark.pedantic(lpc_coefficients, args=(frames, ORDER), rounds=20, warmup_rounds=2)
+        turns(
+            lambda: lpc_coefficients(frames, ORDER), diffsptk=lambda: lpc(frames), turns=10, rounds=5, reach=1,
+            limit=lambda: torch.fft.rfft(frames, 512),
+            bound="a Fourier transform a frame; then the recursion, one small step after another for each order",
+        )  # fmt: skip

@@ -23,36 +23,34 @@ GROUPS = {"all places": PLACES, "last layer": PLACES[-1:]}
 
 @pytest.mark.benchmark(group="manifold mixup, training step of resnet18")
 @pytest.mark.parametrize("places", GROUPS)
-def test_step_source(benchmark, places):
+def test_step(turns, places):
     model = SourceResNet("resnet18", N_CLASSES).train().to(memory_format=torch.channels_last)  # as ours is
     optimizer, image = torch.optim.AdamW(model.parameters()), MEL.transpose(1, 2).unsqueeze(1)
+    mixed, plain = kit_step(), kit_step()
 
-    def every_place():
+    def source():
         for place in GROUPS[places]:
             source_step(model, optimizer, image, TARGET, PLACES.index(place))
 
-    benchmark.pedantic(every_place, rounds=4, warmup_rounds=1)
+    turns(
+        lambda: [mixed(Mixup((place,))) for place in GROUPS[places]],
+        source=source, turns=4, reach={"all places": 1.3, "last layer": 1.8}[places],
+        limit=lambda: [plain(None) for _ in GROUPS[places]],
+        bound="a step without mixup at each place: the source's costs up to twice that, at the last layer",
+    )  # fmt: skip
 
 
-@pytest.mark.benchmark(group="manifold mixup, training step of resnet18")
-@pytest.mark.parametrize("places", GROUPS)
-def test_step_kit(benchmark, places, limit):
+def kit_step():
+    """What takes a step of a net, with a mixup or without."""
     config = Config(backbone="timm", timm_name="resnet18")
     model = build_model(config, N_CLASSES, MEL.shape[2]).train()
     optimizer, generator = build_optimizer(config, model), torch.Generator().manual_seed(0)
 
-    def every_place():
-        for place in GROUPS[places]:
-            kit_step(model, optimizer, Mixup((place,)).draw(len(MEL), 1, generator))
+    def step(mixup: Mixup | None):
+        plan = mixup and mixup.draw(len(MEL), 1, generator)
+        logits, _ = model(MEL, None, plan and plan.mix)
+        classification_loss(logits, plan.target(TARGET, N_CLASSES) if plan else TARGET).backward()
+        optimizer.step()
+        optimizer.zero_grad()
 
-    benchmark.extra_info["reach"] = {"all places": 1.3, "last layer": 1.8}[places]
-    what = "a step without mixup at each place: the source's costs up to twice that, at the last layer"
-    limit(what, lambda: kit_step(model, optimizer, None), rounds=4, times=len(GROUPS[places]))
-    benchmark.pedantic(every_place, rounds=4, warmup_rounds=1)
-
-
-def kit_step(model, optimizer, plan) -> None:
-    logits, _ = model(MEL, None, plan and plan.mix)
-    classification_loss(logits, plan.target(TARGET, N_CLASSES) if plan else TARGET).backward()
-    optimizer.step()
-    optimizer.zero_grad()
+    return step

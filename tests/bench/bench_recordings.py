@@ -19,6 +19,7 @@ from kit.data.dataset import SpectrogramDataset
 from kit.data.store import Store
 from kit.models.build import build_model
 from kit.training.recording_presets import recording_config
+from tests.bench.turns import products
 
 MINUTES = 24
 PACK = """
@@ -56,7 +57,7 @@ def folder(tmp_path):
 
 
 @pytest.mark.benchmark(group=f"packing {MINUTES} minutes of 48 kHz FLAC as log-mels")
-def test_pack_kit(benchmark, folder, tmp_path_factory, limit):
+def test_pack(turns, benchmark, folder, tmp_path_factory):
     """In a process of its own, so that its memory can be told."""
 
     def once():
@@ -71,9 +72,8 @@ def test_pack_kit(benchmark, folder, tmp_path_factory, limit):
         subprocess.run([sys.executable, "-c", "import kit.data.store"], check=True)
         joblib.Parallel(n_jobs=-1, prefer="threads")(jobs)
 
-    what = "the imports of a process, decoding FLAC, then the Fourier transforms; 100 times real time to reach"
-    limit(what, least, rounds=2)
-    benchmark.pedantic(once, rounds=2)
+    bound = "the imports of a process, decoding FLAC, then the Fourier transforms; 100 times real time to reach"
+    turns(once, limit=least, turns=3, bound=bound)
 
 
 @pytest.fixture(scope="module")
@@ -89,25 +89,20 @@ def recording(tmp_path_factory):
 
 
 @pytest.mark.benchmark(group="the windows of a minute through a net")
-def test_windows_single(benchmark, recording):
+def test_windows(turns, recording):
+    """All of them as one batch, beside one at a time."""
     dataset, net = recording
 
     @torch.inference_mode()
-    def once():
+    def one_by_one():
         for window in dataset[0].mel.split(1):
             net(window)
-
-    benchmark.pedantic(once, rounds=5, warmup_rounds=1)
-
-
-@pytest.mark.benchmark(group="the windows of a minute through a net")
-def test_windows_kit(benchmark, recording, products_limit):
-    """All of them as one batch."""
-    dataset, net = recording
 
     @torch.inference_mode()
     def once():
         net(dataset[0].mel)
 
-    products_limit("the net's convolutions, most of one channel each; then its norms' passes", once)
-    benchmark.pedantic(once, rounds=5, warmup_rounds=1)
+    turns(
+        once, single=one_by_one, turns=8, **products(once),
+        bound="the net's convolutions, most of one channel each; then its norms' passes",
+    )  # fmt: skip

@@ -16,6 +16,7 @@ from kit.training.predict import predict
 from kit.training.step import TrainStep, build_optimizer
 from tests.bench.mixup_source import SourceConformerMixup
 from tests.bench.step_source import SourceConformer, source_step
+from tests.bench.turns import products
 
 N_CLASSES, FRAMES, N_MELS, ITEMS = 600, 128, 40, 16
 MEL = torch.randn(ITEMS, FRAMES, N_MELS, generator=torch.Generator().manual_seed(0))
@@ -46,15 +47,12 @@ def source_stepper(model):
 
 
 @pytest.mark.benchmark(group="Conformer d160 × 2, training step")
-def test_conformer_source(benchmark):
-    benchmark.pedantic(source_stepper(SourceConformer(N_MELS, N_CLASSES).train()), rounds=6, warmup_rounds=2)
-
-
-@pytest.mark.benchmark(group="Conformer d160 × 2, training step")
-def test_conformer_kit(benchmark, products_limit):
+def test_conformer(turns):
     step = kit_step(CONFORMER)
-    products_limit("matrix products; then what lies between them, of which eager mode makes a pass each", step)
-    benchmark.pedantic(step, rounds=6, warmup_rounds=2)
+    turns(
+        step, source=source_stepper(SourceConformer(N_MELS, N_CLASSES).train()), turns=8, **products(step),
+        bound="matrix products; then what lies between them, of which eager mode makes a pass each",
+    )  # fmt: skip
 
 
 class SourceTimm(torch.nn.Module):
@@ -69,42 +67,36 @@ class SourceTimm(torch.nn.Module):
 
 
 @pytest.mark.benchmark(group="timm resnet18, training step")
-def test_timm_source(benchmark):
-    benchmark.pedantic(source_stepper(SourceTimm().train()), rounds=6, warmup_rounds=2)
-
-
-@pytest.mark.benchmark(group="timm resnet18, training step")
-def test_timm_kit(benchmark, products_limit):
+def test_timm(turns):
     step = kit_step(replace(CONFORMER, backbone="timm"))
-    products_limit("oneDNN's convolutions, with channels last; then batch norm's passes", step)
-    benchmark.pedantic(step, rounds=6, warmup_rounds=2)
+    turns(
+        step, source=source_stepper(SourceTimm().train()), turns=8, **products(step),
+        bound="oneDNN's convolutions, with channels last; then batch norm's passes",
+    )  # fmt: skip
 
 
 @pytest.mark.benchmark(group="mixup on the Conformer, training step")
 @pytest.mark.parametrize("place", MIXUPS)
-def test_mixup_source(benchmark, place):
-    model = SourceConformerMixup(build_model(CONFORMER, N_CLASSES, N_MELS).train())
-    optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
-    benchmark.pedantic(lambda: model.step(optimizer, MEL, TARGET, MIXUPS[place]), rounds=6, warmup_rounds=2)
-
-
-@pytest.mark.benchmark(group="mixup on the Conformer, training step")
-@pytest.mark.parametrize("place", MIXUPS)
-def test_mixup_kit(benchmark, place, limit):
+def test_mixup(turns, place):
     fields = {
         "input": {"mix": "input"},
         "layer1": {"mix": "manifold", "mix_places": ("layer1",)},
         "final": {"mix": "last_layer"},
         "embedding": {"mix": "embedding"},
     }
-    limit("a step without mixup: mixing costs one pass over the map", kit_step(CONFORMER), rounds=6)
-    benchmark.pedantic(kit_step(replace(CONFORMER, **fields[MIXUPS[place]])), rounds=6, warmup_rounds=2)
+    model = SourceConformerMixup(build_model(CONFORMER, N_CLASSES, N_MELS).train())
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
+    turns(
+        kit_step(replace(CONFORMER, **fields[MIXUPS[place]])),
+        source=lambda: model.step(optimizer, MEL, TARGET, MIXUPS[place]), limit=kit_step(CONFORMER), turns=8,
+        bound="a step without mixup: mixing costs one pass over the map",
+    )  # fmt: skip
 
 
 @pytest.mark.benchmark(group="inference, 64 whole utterances of HW4's lengths")
-def test_inference_source(benchmark, hw4_store):
-    """One at a time, as there, through the same net."""
-    net = build_model(CONFORMER, N_CLASSES, N_MELS).eval()
+def test_inference(turns, hw4_store):
+    """One at a time at the source, through the same net."""
+    net, accelerator = build_model(CONFORMER, N_CLASSES, N_MELS).eval(), Accelerator(cpu=True)
     store = hw4_store(64)
     index, features = store.index, store.features
 
@@ -113,16 +105,8 @@ def test_inference_source(benchmark, hw4_store):
         for start, frames in zip(index["start"], index["frames"], strict=True):
             net(features[start : start + frames].float().unsqueeze(0))[0].argmax(1).item()
 
-    benchmark.pedantic(every_one, rounds=2, warmup_rounds=1)
-
-
-@pytest.mark.benchmark(group="inference, 64 whole utterances of HW4's lengths")
-def test_inference_kit(benchmark, hw4_store, products_limit):
-    net, accelerator = build_model(CONFORMER, N_CLASSES, N_MELS).eval(), Accelerator(cpu=True)
-    store = hw4_store(64)
-
     def once():
         predict(net, store, range(64), CONFORMER, accelerator)
 
-    products_limit("matrix products, then attention over long utterances", once)
-    benchmark.pedantic(once, rounds=2, warmup_rounds=1)
+    bound = "matrix products, then attention over long utterances"
+    turns(once, source=every_one, turns=3, bound=bound, **products(once))

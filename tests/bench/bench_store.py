@@ -50,18 +50,20 @@ def files(tmp_path) -> Path:
 
 
 @pytest.mark.benchmark(group="packing 4,800 files")
-def test_pack_kit(benchmark, files, tmp_path_factory, limit):
+def test_pack(turns, benchmark, files, tmp_path_factory):
     def once():
         pack(open_competition(files), tmp_path_factory.mktemp("cache"), progress=False)
 
     paths = list(files.glob("*.pt"))
-    limit("torch.load of each file, in one thread", lambda: [torch.load(path) for path in paths], rounds=1)
     benchmark.extra_info["files a second, to reach"] = 240
-    benchmark.pedantic(once, rounds=3)
+    turns(
+        once, limit=lambda: [torch.load(path) for path in paths], turns=3,
+        bound="torch.load of each file, in one thread",
+    )  # fmt: skip
 
 
 @pytest.mark.benchmark(group="opening 42.5 million frames")
-def test_open_kit(benchmark, tmp_path, limit):
+def test_open(turns, benchmark, tmp_path):
     """In a process of its own, so that its memory can be told."""
     with (tmp_path / "features.bin").open("wb") as file:
         file.truncate(FRAMES * 40 * 4)
@@ -80,6 +82,5 @@ def test_open_kit(benchmark, tmp_path, limit):
         benchmark.extra_info["memory (MB)"] = round(megabytes)
 
     imports = [sys.executable, "-c", "import kit.data.store"]
-    what = "the imports of a process; the opening is its note, inside, of 1 s at most"
-    limit(what, lambda: subprocess.run(imports, check=True), rounds=3)
-    benchmark.pedantic(once, rounds=3)
+    bound = "the imports of a process; the opening is its note, inside, of 1 s at most"
+    turns(once, limit=lambda: subprocess.run(imports, check=True), turns=3, bound=bound)

@@ -2,26 +2,17 @@
 
 import json
 import os
-import statistics
-import time
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
 from kit.data.competition import open_competition
 from kit.data.feature_file import FeatureFile
 from kit.data.store import Store
-
-# What the counter knows of attention on a GPU alone: shapes of the gradient, in a backward pass, of q, k and v.
-ATTENTION = {
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: lambda *shapes, **_: sdpa_flop_count(*shapes[:3]),
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: (
-        lambda *shapes, **_: sdpa_backward_flop_count(*shapes[:4])
-    ),
-}
+from tests.bench.turns import take_turns
 
 
 @pytest.fixture(autouse=True)
@@ -32,38 +23,9 @@ def one_thread():
     torch.set_num_threads(n_threads)
 
 
-def seconds_of(once, rounds: int) -> float:
-    """The median of `rounds` turns, after one that does not count."""
-    found = []
-    for _ in range(rounds + 1):
-        started = time.perf_counter()
-        once()
-        found.append(time.perf_counter() - started)
-    return statistics.median(found[1:] or found)
-
-
 @pytest.fixture
-def limit(benchmark):
-    """limit(what, once): what bounds a row, and once() does that and nothing else. Its time is the row's limit."""
-
-    def measure(what: str, once, rounds: int = 10, times: float = 1) -> None:
-        benchmark.extra_info |= {"bounded by": what, "limit (ms)": 1000 * times * seconds_of(once, rounds)}
-
-    return measure
-
-
-@pytest.fixture
-def products_limit(benchmark):
-    """The same where matrix products and convolutions are the bound: those of once(), at a large product's rate."""
-
-    def measure(what: str, once) -> None:
-        with FlopCounterMode(display=False, custom_mapping=ATTENTION) as counter:
-            once()
-        factor = torch.randn(1024, 1024)
-        rate = 2 * 1024**3 / seconds_of(lambda: factor @ factor, 10)
-        benchmark.extra_info |= {"bounded by": what, "limit (ms)": 1000 * counter.get_total_flops() / rate}
-
-    return measure
+def turns(benchmark):
+    return partial(take_turns, benchmark)
 
 
 def hw4_lengths(utterances: int) -> np.ndarray:

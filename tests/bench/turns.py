@@ -1,0 +1,58 @@
+"""A row of the benchmarks: the kit's way, its peer's and what bounds it, by turns in one run."""
+
+import time
+from collections.abc import Callable
+from statistics import median
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
+
+# What the counter knows of attention on a GPU alone: shapes of the gradient, in a backward pass, of q, k and v.
+ATTENTION = {
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: lambda *shapes, **_: sdpa_flop_count(*shapes[:3]),
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: (
+        lambda *shapes, **_: sdpa_backward_flop_count(*shapes[:4])
+    ),
+}
+Way = Callable[[], object]
+
+
+def take_turns(
+    benchmark, kit: Way, *, turns: int, rounds: int = 1, bound: str, limit: Way | None = None, limit_scale: float = 1.0,
+    reach: float | None = None, **peer: Way,
+) -> None:  # fmt: skip
+    """Measure `kit`, a peer by the name of its keyword, and `limit`, which does what bounds the row and nothing else.
+
+    Each has so many rounds a turn, and a turn before that does not count: what else the machine does, which may change
+    a time by a quarter within minutes, then touches all of them alike. The row's limit is that of `limit` times
+    limit_scale.
+    """
+    ways = peer | ({"limit": limit} if limit else {})
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    served = 0
+
+    def others():
+        nonlocal served
+        if served % rounds == 0:
+            for name, way in ways.items():
+                for _ in range(rounds):
+                    started = time.perf_counter()
+                    way()
+                    seconds[name].append(time.perf_counter() - started)
+        served += 1
+
+    benchmark.pedantic(kit, setup=others, rounds=turns * rounds, warmup_rounds=rounds)
+    for name in peer:
+        counted = seconds[name][rounds:]
+        benchmark.extra_info |= {"beside": name, "peer": {"median": median(counted), "min": min(counted)}}
+    benchmark.extra_info |= {"bounded by": bound, "reach": reach}
+    if limit:
+        benchmark.extra_info["limit (ms)"] = 1000 * limit_scale * median(seconds["limit"][rounds:])
+
+
+def products(once: Way) -> dict[str, object]:
+    """A limit of matrix products and convolutions alone: those of once(), at the rate of one large product."""
+    with FlopCounterMode(display=False, custom_mapping=ATTENTION) as counter:
+        once()
+    factor = torch.randn(1024, 1024)
+    return {"limit": lambda: factor @ factor, "limit_scale": counter.get_total_flops() / (2 * 1024**3)}
