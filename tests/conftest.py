@@ -1,5 +1,6 @@
 """What every test gets: fixed seeds, two folders made once, and no network."""
 
+import multiprocessing.forkserver
 import random
 import socket
 from pathlib import Path
@@ -37,6 +38,19 @@ def no_network():
         patch.setattr(socket.socket, "connect", guarded)
         patch.setenv("HF_HUB_OFFLINE", "1")
         yield
+
+
+@pytest.fixture(scope="session")
+def forkserver():
+    """Makes processes that have imported the kit already: its import takes longer than what a test runs in them."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["kit.training.crossval"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(
+            "PYTHONPATH", str(Path(__file__).parents[1])
+        )  # a server imports from no other path of this process
+        multiprocessing.forkserver.ensure_running()
+    return context
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,4 @@
 import json
-import multiprocessing
 import os
 import shutil
 import signal
@@ -181,11 +180,9 @@ def test_an_index_of_other_features_is_refused(voices, tmp_path):
 
 
 @pytest.mark.parametrize("delay_seconds", [0.0, 0.02, 0.05])
-def test_a_kill_leaves_a_whole_store_or_none(voices, tmp_path, delay_seconds):
+def test_a_kill_leaves_a_whole_store_or_none(forkserver, voices, tmp_path, delay_seconds):
     """Killed so long after it began to write."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["kit.data.store"])
-    process = context.Process(target=pack, args=(voices, tmp_path, None, "mel", False))
+    process = forkserver.Process(target=pack, args=(voices, tmp_path, None, "mel", False))
     process.start()
     while process.is_alive() and not list(tmp_path.iterdir()):
         time.sleep(0.001)

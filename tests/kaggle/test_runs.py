@@ -6,6 +6,7 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ from kit.results.ledger import file_sha256, read_ledger
 
 ROOT = Path(__file__).parents[2]
 SLUG = "voices-challenge"
+RAINFOREST = "datasets/ann/small-rainforest"
 # A sitecustomize.py: its process and that one's children reach no other machine; a notebook's kernel needs loopback.
 OFFLINE = """
 import socket
@@ -54,25 +56,26 @@ def fingerprint(folder):
 
 
 @pytest.fixture(scope="module")
-def kaggle_input(voices_folder, tmp_path_factory):
-    """What Kaggle mounts at /kaggle/input, which can't be written to."""
+def kaggle_input(voices_folder, rainforest_folder, tmp_path_factory):
+    """What Kaggle mounts at /kaggle/input, which can't be written to: a competition, and someone's dataset."""
     root = tmp_path_factory.mktemp("input")
-    (root / "competitions").mkdir()
-    mount = root / "competitions" / SLUG
-    subprocess.run(["cp", "-r", str(voices_folder), str(mount)], check=True)
-    for path in [mount, *mount.rglob("*")]:
+    for folder, place in ((voices_folder, f"competitions/{SLUG}"), (rainforest_folder, RAINFOREST)):
+        shutil.copytree(folder, root / place)
+    mounted = list(root.rglob("*"))
+    for path in mounted:
         path.chmod(0o555 if path.is_dir() else 0o444)
     yield root
-    for path in [mount, *mount.rglob("*")]:
+    for path in mounted:
         path.chmod(0o755)
 
 
 @pytest.fixture(scope="module")
-def texts(tmp_path_factory):
-    """All notebooks of the kit as they are pushed; one that is about something else takes its own demo."""
+def texts(kaggle_input, tmp_path_factory):
+    """All notebooks of the kit as they are pushed; one about something that is not mounted takes its own demo."""
     folder, found = tmp_path_factory.mktemp("pushed"), {}
     for path in numbered():
-        values = {"preset": "tiny"} | ({} if suits(path, "hw4") else {"data": ""})
+        data = {} if suits(path, "hw4") else {"data": str(kaggle_input / RAINFOREST) if suits(path, "rfcx") else ""}
+        values = {"preset": "tiny", **data}
         write_kernel(path, Kernel("ann", f"kit {path.stem}", SLUG), values, folder / path.stem)
         found[path.name] = nbformat.read(folder / path.stem / NOTEBOOK, as_version=4)
     return found
@@ -125,13 +128,13 @@ def best_row(ledger):
     return rows.loc[rows["cv"].idxmax()]
 
 
-def test_what_it_leaves_is_what_a_run_at_home_leaves(pushed, executed, voices_folder):
+def test_what_it_leaves_is_what_a_run_at_home_leaves(pushed, executed, voices_folder, rainforest_folder):
     """Byte for byte, in the same versions: every CSV that both made of the same data."""
-    at_home = files_of(executed, voices_folder.name)
-    there = files_of(pushed, SLUG)
-    assert list(there.index) == list(at_home.index)
-    for name in at_home.index:
-        assert (pushed / there[name]).read_bytes() == (executed / at_home[name]).read_bytes(), name
+    for folder, mounted in ((voices_folder, SLUG), (rainforest_folder, Path(RAINFOREST).name)):
+        at_home, there = files_of(executed, folder.name), files_of(pushed, mounted)
+        assert list(there.index) == list(at_home.index) != []
+        for name in at_home.index:
+            assert (pushed / there[name]).read_bytes() == (executed / at_home[name]).read_bytes(), name
     best = best_row(pushed / "submissions/ledger.csv")["file"]
     assert (pushed / "submission.csv").read_bytes() == (pushed / best).read_bytes()
 

@@ -1,5 +1,4 @@
 import json
-import multiprocessing
 import os
 import signal
 import socket
@@ -86,11 +85,9 @@ def child(config: Config, voices, out, cache):
     train(config, voices, out, cache, folds=(0,))
 
 
-def in_process(*arguments, until=None):
+def in_process(forkserver, *arguments, until=None):
     """Train in a process of its own; where `until` is given, kill it with SIGKILL as soon as that holds."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["kit.training.crossval"])
-    process = context.Process(target=child, args=arguments)
+    process = forkserver.Process(target=child, args=arguments)
     process.start()
     if until is None:
         process.join()
@@ -114,10 +111,10 @@ RESUMED = {
 
 
 @pytest.mark.parametrize("options", RESUMED.values(), ids=RESUMED)
-def test_a_killed_run_continues_bit_for_bit(voices, tiny, tmp_path, options):
-    """Killed in every epoch of one run, at times within it that differ; the result is the uninterrupted one's."""
-    config = replace(tiny, epochs=4, **options)
-    in_process(config, voices, tmp_path / "whole", tmp_path)
+def test_a_killed_run_continues_bit_for_bit(forkserver, voices, tiny, tmp_path, options):
+    """Killed in three epochs of one run, at times within it that differ; the result is the uninterrupted one's."""
+    config = replace(tiny, epochs=8, **options)
+    in_process(forkserver, config, voices, tmp_path / "whole", tmp_path)
     folder = tmp_path / "killed/tiny-s0/fold0"
 
     def epochs():
@@ -129,9 +126,9 @@ def test_a_killed_run_continues_bit_for_bit(voices, tiny, tmp_path, options):
         def reached(epoch=epoch, started=started):
             return epochs() >= epoch + 1 and time.monotonic() - started > 0.02 * epoch
 
-        in_process(config, voices, tmp_path / "killed", tmp_path, until=reached)
+        in_process(forkserver, config, voices, tmp_path / "killed", tmp_path, until=reached)
         assert not (folder / "metrics.json").exists()
-    in_process(config, voices, tmp_path / "killed", tmp_path)
+    in_process(forkserver, config, voices, tmp_path / "killed", tmp_path)
     whole = tmp_path / "whole/tiny-s0/fold0"
     for name in ("log.csv", "oof.parquet", "test.parquet"):
         assert (whole / name).read_bytes() == (folder / name).read_bytes(), name
