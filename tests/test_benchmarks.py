@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from kit.benchmarks import BOUND, COLUMNS, _row, report, run_benchmarks
-from tests.bench.turns import products, take_turns
+from tests.bench.turns import Bound, products, take_turns
 
 
 def item(group, median, best, param=None, **extra):
@@ -50,10 +50,9 @@ def test_all_ways_take_turns(monkeypatch):
 
     monkeypatch.setattr("time.perf_counter", lambda: clock[0])
     benchmark = SimpleNamespace(pedantic=pedantic, extra_info={})
-    take_turns(
-        benchmark, way("kit", iter([1] * 8)), turns=3, rounds=2, bound="a copy", reach=4, limit_scale=2,
-        source=way("source", iter([90, 90, 3, 4, 5, 6, 7, 8])), limit=way("limit", iter([90, 90, 1, 1, 2, 2, 2, 2])),
-    )  # fmt: skip
+    source = way("source", iter([90, 90, 3, 4, 5, 6, 7, 8]))
+    bound = Bound("a copy", way("limit", iter([90, 90, 1, 1, 2, 2, 2, 2])), 2)
+    take_turns(benchmark, way("kit", iter([1] * 8)), bound, turns=3, rounds=2, reach=4, source=source)
     assert order == ["source", "source", "limit", "limit", "kit", "kit"] * 4
     found = {"beside": "source", "peer": {"median": 5.5, "min": 3.0}, BOUND: "a copy", "reach": 4, "limit (ms)": 4000.0}
     assert benchmark.extra_info == found
@@ -61,8 +60,8 @@ def test_all_ways_take_turns(monkeypatch):
 
 def test_a_limit_of_products_counts_them():
     """A product of (2, 3) and (3, 5) has 2 × 30 operations, of 2 × 1024³ in the one that is timed."""
-    limit = products(lambda: torch.ones(2, 3) @ torch.ones(3, 5))
-    assert limit["limit_scale"] == 30 / 1024**3 and limit["limit"]().shape == (1024, 1024)
+    bound = products("a product", lambda: torch.ones(2, 3) @ torch.ones(3, 5))
+    assert (bound.what, bound.scale) == ("a product", 30 / 1024**3) and bound.way().shape == (1024, 1024)
 
 
 def test_a_gpu_that_is_not_there_is_told(monkeypatch):

@@ -10,6 +10,7 @@ from kit.data.batches import EpochBatches
 from kit.data.dataset import SpectrogramDataset, batch_loader
 from kit.data.store import Store, pack
 from tests.bench.batch_source import source_loader
+from tests.bench.turns import Bound
 
 FRAMES = 192
 
@@ -30,11 +31,11 @@ def test_batch(turns, hw4_files, tmp_path):
     store = pack(hw4_files, tmp_path, progress=False)
     batches, features = endless(kit_loader(store)), store.features.clone()
     starts = torch.randint(len(features) - FRAMES, (32,)).tolist()
-    turns(
-        lambda: next(batches), source=lambda: next(source), turns=10, rounds=30, reach=30,
-        limit=lambda: torch.stack([features[start : start + FRAMES] for start in starts]),
-        bound="a copy of each crop; then its masks, and some hundred calls of Python, NumPy and PyTorch",
-    )  # fmt: skip
+    bound = Bound(
+        "a copy of each crop; then its masks, and some hundred calls of Python, NumPy and PyTorch",
+        lambda: torch.stack([features[start : start + FRAMES] for start in starts]),
+    )
+    turns(lambda: next(batches), bound, source=lambda: next(source), turns=10, rounds=30, reach=30)
 
 
 @pytest.mark.benchmark(group="training batch, by number of utterances")
@@ -42,10 +43,8 @@ def test_batch(turns, hw4_files, tmp_path):
 def test_batch_grows(turns, hw4_store, utterances):
     """Cost a batch must not grow with the number of utterances: within 10 %, once the pages are in memory."""
     least, batches = (endless(kit_loader(hw4_store(number))) for number in (1000, utterances))
-    turns(
-        lambda: next(batches), turns=600, reach=1 / 1.1, **{"1,000": lambda: next(least)},
-        bound="as the batch from disk; of a large store none is in the processor's caches",
-    )  # fmt: skip
+    bound = Bound("as the batch from disk; of a large store none is in the processor's caches")
+    turns(lambda: next(batches), bound, turns=600, reach=1 / 1.1, **{"1,000": lambda: next(least)})
 
 
 def kit_loader(store: Store):

@@ -8,6 +8,7 @@ import torch
 from kit.data.audio import LogMel, MelSpec
 from kit.data.augment import SpecAugment
 from tests.bench.batch_source import mask_in_place
+from tests.bench.turns import Bound
 
 MEL = torch.randn(32, 192, 40, generator=torch.Generator().manual_seed(0))  # (B, T, F)
 WAVE = 0.1 * torch.randn(32, 16000, generator=torch.Generator().manual_seed(0))  # clips of 1 s
@@ -18,12 +19,15 @@ SPEC = MelSpec()
 def test_masks(turns):
     augment, frames = SpecAugment(), torch.full((32,), 192)
     generator = torch.Generator().manual_seed(0)
-    turns(
-        lambda: augment.apply(MEL.clone(), augment.draw(frames, 40, generator), in_place=True),
-        source=lambda: [mask_in_place(item) for item in MEL.clone()],
-        limit=lambda: MEL.clone().mean(1), turns=10, rounds=30,
-        bound="a copy, and each item's mean, which is what the masks are filled with; then the draws",
-    )  # fmt: skip
+
+    def kit():
+        return augment.apply(MEL.clone(), augment.draw(frames, 40, generator), in_place=True)
+
+    bound = Bound(
+        "a copy, and each item's mean, which is what the masks are filled with; then the draws",
+        lambda: MEL.clone().mean(1),
+    )
+    turns(kit, bound, source=lambda: [mask_in_place(item) for item in MEL.clone()], turns=10, rounds=30)
 
 
 @pytest.mark.benchmark(group="log-mels of 32 clips of 1 s")
@@ -39,7 +43,5 @@ def test_logmel(turns):
             for wave in WAVE.numpy()
         ]
 
-    turns(
-        lambda: log_mel(WAVE), librosa=every_clip, limit=lambda: torch.fft.rfft(frames, SPEC.n_fft),
-        turns=10, rounds=5, bound="the Fourier transforms",
-    )  # fmt: skip
+    bound = Bound("the Fourier transforms", lambda: torch.fft.rfft(frames, SPEC.n_fft))
+    turns(lambda: log_mel(WAVE), bound, librosa=every_clip, turns=10, rounds=5)

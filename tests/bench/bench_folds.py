@@ -9,6 +9,7 @@ from kit.data.demo import make_voices
 from kit.data.store import pack
 from kit.training.config import Config
 from kit.training.crossval import crossval
+from tests.bench.turns import Bound
 
 SMALL = Config(
     name="small", segment_frames=64, width=64, layers=2, heads=2, ff_width=128, kernel_size=15, epochs=2,
@@ -37,7 +38,5 @@ def folds(competition, tmp_path_factory, n_jobs: int):
 def test_folds(turns, competition, tmp_path_factory):
     serial = folds(competition, tmp_path_factory, 1)
     cores = min(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
-    turns(
-        folds(competition, tmp_path_factory, 2), serial=serial, limit=serial, limit_scale=1 / cores, turns=2,
-        bound="the cores: two folds at a time",
-    )  # fmt: skip
+    bound = Bound("the cores: two folds at a time", serial, 1 / cores)
+    turns(folds(competition, tmp_path_factory, 2), bound, serial=serial, turns=2)

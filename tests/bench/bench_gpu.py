@@ -21,6 +21,7 @@ from kit.training.step import TrainStep, build_optimizer
 from tests.bench.batch_source import source_loader
 from tests.bench.bench_batches import FRAMES, endless
 from tests.bench.step_source import SourceConformer, source_step
+from tests.bench.turns import Bound
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 STEPS = 50  # a round
@@ -43,17 +44,15 @@ def test_steps(turns, hw4_files, hw4_store):
             source_step(model, optimizer, scheduler, mel.cuda(), target.cuda())
         torch.cuda.synchronize()
 
-    turns(
-        kit_steps(hw4_store(10_000), 32), source=source, turns=5, reach=7,
-        bound="the kernels of one step, one after another, in one graph",
-    )  # fmt: skip
+    bound = Bound("the kernels of one step, one after another, in one graph")
+    turns(kit_steps(hw4_store(10_000), 32), bound, source=source, turns=5, reach=7)
 
 
 @pytest.mark.benchmark(group="GPU: the same at other batches")
 @pytest.mark.parametrize("batch_size", [512, 4096])
 def test_samples(turns, benchmark, hw4_store, batch_size):
-    bound = "matrix products, and memory between them; 16 times the source's samples/s to reach"
-    turns(kit_steps(hw4_store(10_000), batch_size), turns=5, bound=bound)
+    bound = Bound("matrix products, and memory between them; 16 times the source's samples/s to reach")
+    turns(kit_steps(hw4_store(10_000), batch_size), bound, turns=5)
     benchmark.extra_info["samples/s"] = round(STEPS * batch_size / benchmark.stats.stats.median)
 
 
@@ -67,7 +66,7 @@ def test_views(turns):
         views(wave)
         torch.cuda.synchronize()
 
-    turns(once, turns=20, bound="memory: the frames' spectra; then the recursion's launches; 3 ms to reach")
+    turns(once, Bound("memory: the frames' spectra; then the recursion's launches; 3 ms to reach"), turns=20)
 
 
 def kit_steps(store, batch_size: int):

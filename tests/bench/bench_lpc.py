@@ -9,6 +9,7 @@ import torch
 from kit.data.audio import MelSpec
 from kit.data.lpc import LPCViews, lpc_coefficients
 from tests.bench.lpc_source import source_views
+from tests.bench.turns import Bound
 
 SPEC = MelSpec()
 ORDER = 16
@@ -30,20 +31,20 @@ def test_views(turns, frames):
         for wave in WAVE.numpy():
             source_views(wave, SPEC.window_samples, SPEC.hop_samples, ORDER)
 
+    bound = Bound(
+        "three Fourier transforms a frame, then the Levinson recursion",
+        lambda: [torch.fft.rfft(frames, SPEC.n_fft) for _ in range(3)],
+    )
     with torch.no_grad():
-        turns(
-            lambda: views(WAVE), source=every_clip, turns=6, reach=20,
-            limit=lambda: [torch.fft.rfft(frames, SPEC.n_fft) for _ in range(3)],
-            bound="three Fourier transforms a frame, then the Levinson recursion",
-        )  # fmt: skip
+        turns(lambda: views(WAVE), bound, source=every_clip, turns=6, reach=20)
 
 
 @pytest.mark.benchmark(group="lpc coefficients")
 def test_coefficients(turns, frames):
     lpc = pytest.importorskip("diffsptk").LPC(SPEC.window_samples, ORDER)
+    bound = Bound(
+        "a Fourier transform a frame; then the recursion, one small step after another for each order",
+        lambda: torch.fft.rfft(frames, 512),
+    )
     with torch.no_grad():
-        turns(
-            lambda: lpc_coefficients(frames, ORDER), diffsptk=lambda: lpc(frames), turns=10, rounds=5, reach=1,
-            limit=lambda: torch.fft.rfft(frames, 512),
-            bound="a Fourier transform a frame; then the recursion, one small step after another for each order",
-        )  # fmt: skip
+        turns(lambda: lpc_coefficients(frames, ORDER), bound, diffsptk=lambda: lpc(frames), turns=10, rounds=5, reach=1)

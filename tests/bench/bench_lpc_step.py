@@ -19,6 +19,7 @@ from kit.data.store import Store
 from kit.models.build import build_model
 from kit.training.config import Config
 from kit.training.step import TrainStep, build_optimizer
+from tests.bench.turns import Bound
 
 CLIPS, SAMPLES, N_CLASSES, BATCH = 200, 16000, 40, 32
 PLAIN = Config(features="wave", segment_frames=96, head="cosine", scale=16.0)
@@ -53,7 +54,4 @@ def stepper(config: Config, store: Store):
 @pytest.mark.benchmark(group="LPC training step")
 def test_step(turns, waves):
     plain = stepper(PLAIN, waves)
-    turns(
-        stepper(LPC, waves), plain=plain, limit=plain, limit_scale=3, turns=8, reach=1 / 3.3,
-        bound="three views through one net",
-    )  # fmt: skip
+    turns(stepper(LPC, waves), Bound("three views through one net", plain, 3), plain=plain, turns=8, reach=1 / 3.3)

@@ -13,6 +13,7 @@ from kit.training.losses import classification_loss
 from kit.training.mixup import Mixup
 from kit.training.step import build_optimizer
 from tests.bench.mixup_source import SourceResNet, source_step
+from tests.bench.turns import Bound
 
 N_CLASSES = 50
 PLACES = ("input", "stem", "layer1", "layer2", "layer3", "layer4")
@@ -32,12 +33,15 @@ def test_step(turns, places):
         for place in GROUPS[places]:
             source_step(model, optimizer, image, TARGET, PLACES.index(place))
 
-    turns(
-        lambda: [mixed(Mixup((place,))) for place in GROUPS[places]],
-        source=source, turns=4, reach={"all places": 1.3, "last layer": 1.8}[places],
-        limit=lambda: [plain(None) for _ in GROUPS[places]],
-        bound="a step without mixup at each place: the source's costs up to twice that, at the last layer",
-    )  # fmt: skip
+    def kit():
+        for place in GROUPS[places]:
+            mixed(Mixup((place,)))
+
+    bound = Bound(
+        "a step without mixup at each place: the source's costs up to twice that, at the last layer",
+        lambda: [plain(None) for _ in GROUPS[places]],
+    )
+    turns(kit, bound, source=source, turns=4, reach={"all places": 1.3, "last layer": 1.8}[places])
 
 
 def kit_step():

@@ -19,7 +19,7 @@ from kit.data.dataset import SpectrogramDataset
 from kit.data.store import Store
 from kit.models.build import build_model
 from kit.training.recording_presets import recording_config
-from tests.bench.turns import products
+from tests.bench.turns import Bound, products
 
 MINUTES = 24
 PACK = """
@@ -72,8 +72,8 @@ def test_pack(turns, benchmark, folder, tmp_path_factory):
         subprocess.run([sys.executable, "-c", "import kit.data.store"], check=True)
         joblib.Parallel(n_jobs=-1, prefer="threads")(jobs)
 
-    bound = "the imports of a process, decoding FLAC, then the Fourier transforms; 100 times real time to reach"
-    turns(once, limit=least, turns=3, bound=bound)
+    what = "the imports of a process, decoding FLAC, then the Fourier transforms; 100 times real time to reach"
+    turns(once, Bound(what, least), turns=3)
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,5 @@ def test_windows(turns, recording):
     def once():
         net(dataset[0].mel)
 
-    turns(
-        once, single=one_by_one, turns=8, **products(once),
-        bound="the net's convolutions, most of one channel each; then its norms' passes",
-    )  # fmt: skip
+    bound = products("the net's convolutions, most of one channel each; then its norms' passes", once)
+    turns(once, bound, single=one_by_one, turns=8)

@@ -16,7 +16,7 @@ from kit.training.predict import predict
 from kit.training.step import TrainStep, build_optimizer
 from tests.bench.mixup_source import SourceConformerMixup
 from tests.bench.step_source import SourceConformer, source_step
-from tests.bench.turns import products
+from tests.bench.turns import Bound, products
 
 N_CLASSES, FRAMES, N_MELS, ITEMS = 600, 128, 40, 16
 MEL = torch.randn(ITEMS, FRAMES, N_MELS, generator=torch.Generator().manual_seed(0))
@@ -49,10 +49,8 @@ def source_stepper(model):
 @pytest.mark.benchmark(group="Conformer d160 × 2, training step")
 def test_conformer(turns):
     step = kit_step(CONFORMER)
-    turns(
-        step, source=source_stepper(SourceConformer(N_MELS, N_CLASSES).train()), turns=8, **products(step),
-        bound="matrix products; then what lies between them, of which eager mode makes a pass each",
-    )  # fmt: skip
+    bound = products("matrix products; then what lies between them, of which eager mode makes a pass each", step)
+    turns(step, bound, source=source_stepper(SourceConformer(N_MELS, N_CLASSES).train()), turns=8)
 
 
 class SourceTimm(torch.nn.Module):
@@ -69,10 +67,8 @@ class SourceTimm(torch.nn.Module):
 @pytest.mark.benchmark(group="timm resnet18, training step")
 def test_timm(turns):
     step = kit_step(replace(CONFORMER, backbone="timm"))
-    turns(
-        step, source=source_stepper(SourceTimm().train()), turns=8, **products(step),
-        bound="oneDNN's convolutions, with channels last; then batch norm's passes",
-    )  # fmt: skip
+    bound = products("oneDNN's convolutions, with channels last; then batch norm's passes", step)
+    turns(step, bound, source=source_stepper(SourceTimm().train()), turns=8)
 
 
 @pytest.mark.benchmark(group="mixup on the Conformer, training step")
@@ -86,11 +82,9 @@ def test_mixup(turns, place):
     }
     model = SourceConformerMixup(build_model(CONFORMER, N_CLASSES, N_MELS).train())
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
-    turns(
-        kit_step(replace(CONFORMER, **fields[MIXUPS[place]])),
-        source=lambda: model.step(optimizer, MEL, TARGET, MIXUPS[place]), limit=kit_step(CONFORMER), turns=8,
-        bound="a step without mixup: mixing costs one pass over the map",
-    )  # fmt: skip
+    bound = Bound("a step without mixup: mixing costs one pass over the map", kit_step(CONFORMER))
+    kit = kit_step(replace(CONFORMER, **fields[MIXUPS[place]]))
+    turns(kit, bound, source=lambda: model.step(optimizer, MEL, TARGET, MIXUPS[place]), turns=8)
 
 
 @pytest.mark.benchmark(group="inference, 64 whole utterances of HW4's lengths")
@@ -108,5 +102,5 @@ def test_inference(turns, hw4_store):
     def once():
         predict(net, store, range(64), CONFORMER, accelerator)
 
-    bound = "matrix products, then attention over long utterances"
-    turns(once, source=every_one, turns=3, bound=bound, **products(once))
+    bound = products("matrix products, then attention over long utterances", once)
+    turns(once, bound, source=every_one, turns=3)

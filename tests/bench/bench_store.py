@@ -12,6 +12,7 @@ import torch
 
 from kit.data.competition import open_competition
 from kit.data.store import pack
+from tests.bench.turns import Bound
 
 UTTERANCES, FRAMES = 64_666, 42_500_000
 MEASURE = """
@@ -56,10 +57,7 @@ def test_pack(turns, benchmark, files, tmp_path_factory):
 
     paths = list(files.glob("*.pt"))
     benchmark.extra_info["files a second, to reach"] = 240
-    turns(
-        once, limit=lambda: [torch.load(path) for path in paths], turns=3,
-        bound="torch.load of each file, in one thread",
-    )  # fmt: skip
+    turns(once, Bound("torch.load of each file, in one thread", lambda: [torch.load(path) for path in paths]), turns=3)
 
 
 @pytest.mark.benchmark(group="opening 42.5 million frames")
@@ -82,5 +80,5 @@ def test_open(turns, benchmark, tmp_path):
         benchmark.extra_info["memory (MB)"] = round(megabytes)
 
     imports = [sys.executable, "-c", "import kit.data.store"]
-    bound = "the imports of a process; the opening is its note, inside, of 1 s at most"
-    turns(once, limit=lambda: subprocess.run(imports, check=True), turns=3, bound=bound)
+    what = "the imports of a process; the opening is its note, inside, of 1 s at most"
+    turns(once, Bound(what, lambda: subprocess.run(imports, check=True)), turns=3)

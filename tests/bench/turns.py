@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from statistics import median
 
 import torch
@@ -17,17 +18,32 @@ ATTENTION = {
 Way = Callable[[], object]
 
 
+@dataclass(frozen=True)
+class Bound:
+    """What keeps a row from being faster; a way that does nothing else, whose time, times `scale`, is the limit."""
+
+    what: str
+    way: Way | None = None
+    scale: float = 1.0
+
+
+def products(what: str, once: Way) -> Bound:
+    """Matrix products and convolutions alone: those of once(), at the rate of one large product."""
+    with FlopCounterMode(display=False, custom_mapping=ATTENTION) as counter:
+        once()
+    factor = torch.randn(1024, 1024)
+    return Bound(what, lambda: factor @ factor, counter.get_total_flops() / (2 * 1024**3))
+
+
 def take_turns(
-    benchmark, kit: Way, *, turns: int, rounds: int = 1, bound: str, limit: Way | None = None, limit_scale: float = 1.0,
-    reach: float | None = None, **peer: Way,
-) -> None:  # fmt: skip
-    """Measure `kit`, a peer by the name of its keyword, and `limit`, which does what bounds the row and nothing else.
+    benchmark, kit: Way, bound: Bound, *, turns: int, rounds: int = 1, reach: float | None = None, **peer: Way
+) -> None:
+    """Measure `kit`, a peer by the name of its keyword, and the bound's way.
 
     Each has so many rounds a turn, and a turn before that does not count: what else the machine does, which may change
-    a time by a quarter within minutes, then touches all of them alike. The row's limit is that of `limit` times
-    limit_scale.
+    a time by a quarter within minutes, then touches all of them alike.
     """
-    ways = peer | ({"limit": limit} if limit else {})
+    ways = peer | ({"limit": bound.way} if bound.way else {})
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     served = 0
 
@@ -45,14 +61,6 @@ def take_turns(
     for name in peer:
         counted = seconds[name][rounds:]
         benchmark.extra_info |= {"beside": name, "peer": {"median": median(counted), "min": min(counted)}}
-    benchmark.extra_info |= {"bounded by": bound, "reach": reach}
-    if limit:
-        benchmark.extra_info["limit (ms)"] = 1000 * limit_scale * median(seconds["limit"][rounds:])
-
-
-def products(once: Way) -> dict[str, object]:
-    """A limit of matrix products and convolutions alone: those of once(), at the rate of one large product."""
-    with FlopCounterMode(display=False, custom_mapping=ATTENTION) as counter:
-        once()
-    factor = torch.randn(1024, 1024)
-    return {"limit": lambda: factor @ factor, "limit_scale": counter.get_total_flops() / (2 * 1024**3)}
+    benchmark.extra_info |= {"bounded by": bound.what, "reach": reach}
+    if bound.way:
+        benchmark.extra_info["limit (ms)"] = 1000 * bound.scale * median(seconds["limit"][rounds:])
