@@ -24,7 +24,7 @@ SHOWN = 80  # characters of a wrong value in a message
 
 
 class SubmissionError(ValueError):
-    """A file that should not be sent. row is the line, from 1, that a row starts on, None where none is to blame."""
+    """A file that should not be sent. row is a line from 1, a bad row's the one it starts on; None where none is."""
 
     def __init__(self, file: Path, rule: str, value: object, row: int | None = None, column: str | None = None):
         self.file, self.rule, self.value, self.row, self.column = file, rule, value, row, column
