@@ -56,6 +56,10 @@ def test_all_ways_take_turns(monkeypatch):
     assert order == ["source", "source", "limit", "limit", "kit", "kit"] * 4
     found = {"beside": "source", "peer": {"median": 5.5, "min": 3.0}, BOUND: "a copy", "reach": 4, "limit (ms)": 4000.0}
     assert benchmark.extra_info == found
+    order.clear()
+    three = way("source", iter([6] * 2))
+    take_turns(benchmark, way("kit", iter([1] * 2)), Bound("three of the source's", three, 3), turns=1, source=three)
+    assert order == ["source", "kit"] * 2 and benchmark.extra_info["limit (ms)"] == 18000
 
 
 def test_a_limit_of_products_counts_them():

@@ -43,24 +43,23 @@ def take_turns(
     Each has so many rounds a turn, and a turn before that does not count: what else the machine does, which may change
     a time by a quarter within minutes, then touches all of them alike.
     """
-    ways = peer | ({"limit": bound.way} if bound.way else {})
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    seconds: dict[Way, list[float]] = {way: [] for way in (*peer.values(), bound.way) if way}  # a peer may be the bound
     served = 0
 
     def others():
         nonlocal served
         if served % rounds == 0:
-            for name, way in ways.items():
+            for way, spent in seconds.items():
                 for _ in range(rounds):
                     started = time.perf_counter()
                     way()
-                    seconds[name].append(time.perf_counter() - started)
+                    spent.append(time.perf_counter() - started)
         served += 1
 
     benchmark.pedantic(kit, setup=others, rounds=turns * rounds, warmup_rounds=rounds)
-    for name in peer:
-        counted = seconds[name][rounds:]
+    for name, way in peer.items():
+        counted = seconds[way][rounds:]
         benchmark.extra_info |= {"beside": name, "peer": {"median": median(counted), "min": min(counted)}}
     benchmark.extra_info |= {"bounded by": bound.what, "reach": reach}
     if bound.way:
-        benchmark.extra_info["limit (ms)"] = 1000 * bound.scale * median(seconds["limit"][rounds:])
+        benchmark.extra_info["limit (ms)"] = 1000 * bound.scale * median(seconds[bound.way][rounds:])
