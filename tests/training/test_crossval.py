@@ -112,7 +112,7 @@ RESUMED = {
 
 @pytest.mark.parametrize("options", RESUMED.values(), ids=RESUMED)
 def test_a_killed_run_continues_bit_for_bit(forkserver, voices, tiny, tmp_path, options):
-    """Killed in three epochs of one run, at times within it that differ; the result is the uninterrupted one's."""
+    """Killed in each of six epochs, at times within it that differ; the result is the uninterrupted run's."""
     config = replace(tiny, epochs=8, **options)
     in_process(forkserver, config, voices, tmp_path / "whole", tmp_path)
     folder = tmp_path / "killed/tiny-s0/fold0"
@@ -120,7 +120,7 @@ def test_a_killed_run_continues_bit_for_bit(forkserver, voices, tiny, tmp_path, 
     def epochs():
         return (folder / "log.csv").read_bytes().count(b"\n") - 1 if (folder / "log.csv").exists() else 0
 
-    for epoch in range(3):
+    for epoch in range(6):
         started = time.monotonic()
 
         def reached(epoch=epoch, started=started):
