@@ -70,7 +70,7 @@ def executed(voices_folder, rainforest_folder, tmp_path_factory) -> Path:
     work = tmp_path_factory.mktemp("work")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "1")
-        patch.setenv("LOKY_MAX_CPU_COUNT", "1")  # folds one by one: the imports of workers would be half of the time
+        patch.setenv("LOKY_MAX_CPU_COUNT", "1")  # one fold after another; tests/kaggle/test_runs.py has workers
         about = [path for path in numbered() if suits(path, "rfcx")]  # its own demo is large for a test
         others, values = [path for path in numbered() if path not in about], {"preset": "tiny", "seed": 0}
         run_notebooks(others, {"data": str(voices_folder), **values}, work / "out", work=work)

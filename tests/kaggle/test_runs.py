@@ -89,7 +89,6 @@ def pushed(texts, kaggle_input, tmp_path_factory, request):
     (guard / "sitecustomize.py").write_text(OFFLINE)
     env = {"PATH": os.environ["PATH"], "HOME": str(guard), "PYTHONPATH": str(guard)}
     env |= {"KIT_INPUT": str(kaggle_input), "KAGGLE_KERNEL_RUN_TYPE": "Batch", "OMP_NUM_THREADS": "1"}
-    env |= {"LOKY_MAX_CPU_COUNT": "1"}
     for name, notebook in texts.items():
         nbformat.write(notebook, work / name)
     before = fingerprint(kaggle_input)
