@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from kit import benchmarks, notebooks
+from kit.competition.competition import Competition, open_competition
 from kit.data.atomic import replacing
-from kit.data.competition import Competition, open_competition
-from kit.data.demo import make_voices
+from kit.demos.demo import make_voices
 from kit.kaggle.commands import add_commands
 from kit.results.compare import cv_table, load_run
 from kit.results.lb import lb_table

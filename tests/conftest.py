@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from kit.data.competition import open_competition
-from kit.data.demo import make_voices
-from kit.data.rainforest import make_rainforest
+from kit.competition.competition import open_competition
+from kit.demos.demo import make_voices
+from kit.demos.rainforest import make_rainforest
 from kit.notebooks import numbered, run_notebooks, suits
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")

@@ -4,7 +4,7 @@ import re
 import pytest
 
 from kit.__main__ import main
-from kit.data.digits import make_digits
+from kit.demos.digits import make_digits
 from kit.results.ledger import read_ledger
 
 

@@ -25,7 +25,7 @@ class Batch(NamedTuple):
     mask: Tensor | None  # (B, T), or (3B, T), True = valid frame; None where every frame is
     target: Tensor  # (B,) class numbers, -1 where unknown; multi-label (B, C) of 1, 0, and NaN where unknown
     row: Tensor  # (B,) rows of the store's index, on the CPU
-    plan: object | None = None  # a MixPlan of kit.training.mixup, on the device
+    plan: object | None = None  # a MixPlan of kit.data.mixup, on the device
     weight: Tensor | None = None  # (B, C), of a multi-label target's positive part
 
     def to(self, device: str | torch.device) -> "Batch":

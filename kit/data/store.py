@@ -24,14 +24,14 @@ import torch
 from torch import Tensor
 from tqdm.std import tqdm
 
+from kit.competition.competition import Competition
+from kit.competition.images import image_rows
+from kit.competition.labels import known_matrix
+from kit.competition.listing import Problems
 from kit.data.atomic import making
 from kit.data.audio import LogMel, MelSpec, load_wave
 from kit.data.boxes import boxes_of_rows
-from kit.data.competition import Competition
 from kit.data.feature_file import FeatureFile
-from kit.data.images import image_rows
-from kit.data.labels import known_matrix
-from kit.data.listing import Problems
 from kit.data.tensors import mel_dtype, read_mels
 
 VERSION = 1
@@ -63,7 +63,7 @@ class Store:
         return np.flatnonzero(self.index["split"] == split)
 
     def targets(self, rows: np.ndarray) -> np.ndarray:
-        """Class numbers (N,) of rows, or with task "multi" what is known of them (N, C), as in kit.data.labels."""
+        """Class numbers (N,) of rows, or with task "multi" what is known of them (N, C), as in labels.py."""
         if self.task == "multi":
             return known_matrix(self.index["label"].iloc[rows].fillna(""), self.classes)
         return self.index["target"].to_numpy()[np.asarray(rows)]

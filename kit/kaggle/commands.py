@@ -5,7 +5,7 @@ import re
 import time
 from pathlib import Path
 
-from kit.data.competition import open_competition
+from kit.competition.competition import open_competition
 from kit.kaggle.client import Kaggle, KaggleError, KaggleFailure, Submission
 from kit.kaggle.kernel import NOTEBOOK, Kernel, default_title, write_kernel
 from kit.kaggle.rows import Row, adopt_output, bring_scores, newest_version, record_push, row_of_file, row_of_kernel

@@ -7,7 +7,7 @@ older <slug>/ alone.
 import os
 from pathlib import Path
 
-from kit.data.competition import LAYOUTS
+from kit.competition.competition import LAYOUTS
 
 INPUT = "/kaggle/input"
 DEPTH = 6  # folders below the input that are looked into; models, the deepest mount, lie at 6
@@ -50,7 +50,7 @@ def _marked(folder: Path, depth: int) -> list[Path]:
 
 
 def _holds_data(folder: Path) -> bool:
-    """A marker file of a layout, or what kit.data.images.find_images asks for, told without listing every file."""
+    """A marker file of a layout, or what find_images asks for, told without listing every file."""
     marked = any((folder / marker).is_file() for marker, _ in LAYOUTS.values())
     classes = folder / "train"
     return (

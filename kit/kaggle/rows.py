@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from kit.data.competition import Competition
+from kit.competition.competition import Competition
 from kit.kaggle.client import Kaggle
 from kit.kaggle.kernel import NOTEBOOK, Kernel
 from kit.kaggle.sending import facts_of, found_by_tag

@@ -56,7 +56,7 @@ def weighted(frames: list[pd.DataFrame], weights: np.ndarray) -> pd.DataFrame:
 def fit_weights(target: np.ndarray, probability: np.ndarray) -> np.ndarray:
     """The shares (M,) of M models whose weighted mean has the least log loss; probability (M, N, C).
 
-    target (N,) or (N, C) as in kit.training.metrics. The shares of a mixture of known parts, by expectation and
+    target (N,) or (N, C) as in kit.competition.metrics. The shares of a mixture of known parts, by expectation and
     maximisation (Dempster, Laird and Rubin 1977, section 4.3): each step lowers the loss, and there is one minimum.
     """
     target = np.asarray(target)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from kit.training.metrics import METRICS, ROW_TERMS
+from kit.competition.metrics import METRICS, ROW_TERMS
 
 N_RESAMPLES = 2000  # from seed to seed an interval's ends then move by some 1.5 % of its width
 ELEMENTS = 2**22  # numbers drawn at once, which bounds the memory
@@ -58,7 +58,7 @@ def interval(
 ) -> Interval:
     """The metric over all rows with its 95 % interval.
 
-    target (N,) or (N, C) as in kit.training.metrics; probability (N, C), or (S, N, C) for S seeds of one experiment,
+    target (N,) or (N, C) as in kit.competition.metrics; probability (N, C), or (S, N, C) for S seeds of one experiment,
     whose scores are averaged; metric a name in METRICS or a function(target, probability) -> float; clusters (N,)
     what each row belongs to, or None where rows are independent.
     """

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from kit.data.competition import Competition
-from kit.data.listing import CompetitionError
-from kit.data.table import read_csv
+from kit.competition.competition import Competition
+from kit.competition.listing import CompetitionError
+from kit.competition.table import read_csv
 
 BYTE_ORDER_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 SEPARATORS = (";", "\t", "|", ", ")

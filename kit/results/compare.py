@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from kit.data.labels import label_targets
+from kit.competition.labels import label_targets
 from kit.results.bootstrap import N_RESAMPLES, Difference, Metric, holm, interval, metric_function, paired
 
 KEYS = ("id", "fold", "label", "group")  # the columns of oof.parquet that are no class

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from kit.data.competition import Competition
+from kit.competition.competition import Competition
+from kit.competition.metrics import precision
 from kit.results.bootstrap import interval
 from kit.results.compare import Run, load_run
 from kit.results.ledger import add_row, file_sha256
 from kit.results.submission import score_submission, write_submission
-from kit.training.metrics import precision
 
 SUBMISSIONS = Path("submissions")
 

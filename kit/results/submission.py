@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from kit.competition.competition import Competition
+from kit.competition.listing import CompetitionError
+from kit.competition.metrics import METRICS
 from kit.data.atomic import replacing
-from kit.data.competition import Competition
-from kit.data.listing import CompetitionError
 from kit.results.check import SubmissionError, check_content, check_submission, expected_ids, id_fault
-from kit.training.metrics import METRICS
 
 __all__ = ["SubmissionError", "check_submission", "score_submission", "write_submission"]
 

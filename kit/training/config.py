@@ -4,8 +4,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from kit.competition.strict_json import parse_json
 from kit.data.audio import MelSpec
-from kit.data.strict_json import parse_json
 from kit.training.rules import check
 
 
@@ -83,7 +83,7 @@ class Config:
     conv_norm: str = "batch"
     convolution_first: bool = False
 
-    # Images in place of log-mels, packed by kit.data.images. 0 channels: sounds.
+    # Images in place of log-mels, packed by kit.competition.images. 0 channels: sounds.
     image_channels: int = 0
     image_crop_pixels: int = 0  # a training image is a crop of itself in a black border of this width
     image_flip: bool = False  # and half of the time its mirror image

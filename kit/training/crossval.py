@@ -21,19 +21,19 @@ import torch
 from joblib.parallel import get_active_backend
 from tqdm.std import tqdm
 
+from kit.competition.competition import Competition
+from kit.competition.folds import make_folds, make_label_folds
+from kit.competition.labels import label_targets
+from kit.competition.metrics import METRICS, precision
 from kit.data.atomic import replacing
-from kit.data.competition import Competition
-from kit.data.folds import make_folds, make_label_folds
-from kit.data.labels import label_targets
 from kit.data.store import Store, open_store, pack
+from kit.inference.priors import fill_with_priors
 from kit.training.config import Config
 from kit.training.environment import environment
 from kit.training.faults import death_told
 from kit.training.fit import fit
-from kit.training.lpc import mel_axis_notice
-from kit.training.metrics import METRICS, precision
+from kit.training.lpc_losses import mel_axis_notice
 from kit.training.predict import predict, probability_table
-from kit.training.priors import fill_with_priors
 
 
 def crossval(

@@ -18,7 +18,9 @@ from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from tqdm.std import tqdm
 
+from kit.competition.metrics import METRICS, log_loss
 from kit.data.batches import generator_for
+from kit.data.mixup import build_mixup
 from kit.data.store import Store
 from kit.models.build import build_model
 from kit.training.checkpoint import average_weights, keep_best, load_checkpoint, save_best, save_checkpoint
@@ -26,9 +28,7 @@ from kit.training.config import Config
 from kit.training.faults import memory_told
 from kit.training.finish import finish_prototypes
 from kit.training.loader import train_loader
-from kit.training.lpc import mel_axis_notice
-from kit.training.metrics import METRICS, log_loss
-from kit.training.mixup import build_mixup
+from kit.training.lpc_losses import mel_axis_notice
 from kit.training.multilabel import check_loss
 from kit.training.predict import predict
 from kit.training.step import TrainStep, build_optimizer

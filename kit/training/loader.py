@@ -11,10 +11,10 @@ from kit.data.batches import train_batches
 from kit.data.boxes import BoxCrops
 from kit.data.dataset import SpectrogramDataset, batch_loader
 from kit.data.image_augment import ImageAugment
+from kit.data.mixup import Mixup
 from kit.data.store import Store
 from kit.data.wave_augment import WaveAugment
 from kit.training.config import Config
-from kit.training.mixup import Mixup
 from kit.training.multilabel import positive_weights
 from kit.training.pseudo import pseudo_rows
 

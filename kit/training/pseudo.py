@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from kit.competition.labels import UNKNOWN, known_matrix
 from kit.data.atomic import replacing
-from kit.data.labels import UNKNOWN, known_matrix
 from kit.data.store import Store
+from kit.inference.framewise import framewise_probability, peak_boxes
 from kit.training.checkpoint import load_model
-from kit.training.framewise import framewise_probability, peak_boxes
 
 COLUMNS = ("id", "label", "fold", "votes", "probability", "start", "end")
 TEST = -1  # in the place of a fold
@@ -32,7 +32,7 @@ class LeakError(ValueError):
 def agreed(votes: np.ndarray, known: np.ndarray, threshold: float = 0.5, least: int = 3) -> np.ndarray:
     """The pairs (N, C) that become positive: unknown so far, and at least `threshold` in at least `least` models.
 
-    votes (V, N, C) probabilities of V models; known (N, C) as in kit.data.labels.
+    votes (V, N, C) probabilities of V models; known (N, C) as in kit.competition.labels.
     """
     if not 0 < threshold <= 1:
         raise ValueError(f"threshold must be in (0, 1], got {threshold}")

@@ -5,9 +5,9 @@ from dataclasses import fields
 from typing import Any
 
 from kit.data.augment import FILLS
+from kit.data.mixup import MIXES
 from kit.data.windows import POOLS
 from kit.models.pixels import STEMS
-from kit.training.mixup import MIXES
 from kit.training.multilabel import LOSSES, check_fields
 from kit.training.step import STEPS
 

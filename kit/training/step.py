@@ -14,9 +14,9 @@ from torch import Tensor
 
 from kit.data.batches import generator_for
 from kit.data.dataset import Batch
+from kit.data.mixup import MixPlan, mixup_accuracy
 from kit.training.losses import classification_loss
-from kit.training.lpc import lpc_losses
-from kit.training.mixup import MixPlan, mixup_accuracy
+from kit.training.lpc_losses import lpc_losses
 from kit.training.multilabel import known_accuracy, multilabel_step
 
 STEPS = ("eager", "compiled", "graph")

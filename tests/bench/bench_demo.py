@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kit.data.competition import open_competition
+from kit.competition.competition import open_competition
+from kit.competition.folds import make_folds
 from kit.data.dataset import SpectrogramDataset
-from kit.data.demo import make_voices
-from kit.data.folds import make_folds
 from kit.data.store import pack
+from kit.demos.demo import make_voices
 from kit.training import fit as fitting
 from kit.training.presets import preset_config
 from kit.training.step import TrainStep

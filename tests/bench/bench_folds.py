@@ -4,9 +4,9 @@ import os
 
 import pytest
 
-from kit.data.competition import open_competition
-from kit.data.demo import make_voices
+from kit.competition.competition import open_competition
 from kit.data.store import pack
+from kit.demos.demo import make_voices
 from kit.training.config import Config
 from kit.training.crossval import crossval
 from tests.bench.turns import Bound

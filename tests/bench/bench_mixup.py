@@ -7,10 +7,10 @@ over places, 1.8 × at the last layer. A step is all of it: draw, forward, loss,
 import pytest
 import torch
 
+from kit.data.mixup import Mixup
 from kit.models.build import build_model
 from kit.training.config import Config
 from kit.training.losses import classification_loss
-from kit.training.mixup import Mixup
 from kit.training.step import build_optimizer
 from tests.bench.mixup_source import SourceResNet, source_step
 from tests.bench.turns import Bound

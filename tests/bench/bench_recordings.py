@@ -26,7 +26,7 @@ PACK = """
 import re, sys, time
 from pathlib import Path
 from kit.data.audio import MelSpec
-from kit.data.competition import open_competition
+from kit.competition.competition import open_competition
 from kit.data.store import pack
 competition = open_competition(sys.argv[1])
 started = time.perf_counter()

@@ -9,9 +9,9 @@ from accelerate import Accelerator
 
 from kit.data.batches import generator_for
 from kit.data.dataset import Batch
+from kit.data.mixup import build_mixup
 from kit.models.build import build_model
 from kit.training.config import Config
-from kit.training.mixup import build_mixup
 from kit.training.predict import predict
 from kit.training.step import TrainStep, build_optimizer
 from tests.bench.mixup_source import SourceConformerMixup

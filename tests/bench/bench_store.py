@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from kit.data.competition import open_competition
+from kit.competition.competition import open_competition
 from kit.data.store import pack
 from tests.bench.turns import Bound
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from kit.data.competition import open_competition
+from kit.competition.competition import open_competition
 from kit.data.feature_file import FeatureFile
 from kit.data.store import Store
 from tests.bench.turns import take_turns

@@ -6,8 +6,8 @@ import shutil
 import pytest
 import soundfile
 
-from kit.data.competition import open_competition
-from kit.data.listing import CompetitionError
+from kit.competition.competition import open_competition
+from kit.competition.listing import CompetitionError
 
 HEAD = b"recording_id,species_id,songtype_id,t_min,f_min,t_max,f_max\n"
 BOX = b"aa,0,1,0.01,90,0.05,180\n"

@@ -12,9 +12,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from kit.competition.competition import Competition, open_competition
+from kit.competition.listing import CompetitionError
 from kit.data.audio import AudioError, load_wave
-from kit.data.competition import Competition, open_competition
-from kit.data.listing import CompetitionError
 from kit.data.tensors import read_mel
 from kit.results.check import SubmissionError, check_content
 from kit.training.config import Config

@@ -7,8 +7,8 @@ import shutil
 
 import pytest
 
-from kit.data.competition import open_competition
-from kit.data.listing import CompetitionError
+from kit.competition.competition import open_competition
+from kit.competition.listing import CompetitionError
 
 
 def raw(name, content):

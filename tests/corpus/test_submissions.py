@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kit.data.competition import Competition
+from kit.competition.competition import Competition
 from kit.results.check import SubmissionError, check_content
 
 NAMES = ("anna", "NA", "nan", "00000007", "7", "1e5", "True", "ünal", "猫", "a b", "a,b", 'the "third"', "two\nlines")

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from kit.data.competition import open_competition
-from kit.data.listing import CompetitionError
+from kit.competition.competition import open_competition
+from kit.competition.listing import CompetitionError
 from kit.data.store import pack
 
 MEL = torch.arange(200.0).reshape(5, 40) / 8

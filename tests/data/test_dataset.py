@@ -11,8 +11,8 @@ from kit.data.augment import SpecAugment
 from kit.data.batches import EpochBatches
 from kit.data.dataset import SpectrogramDataset, batch_loader
 from kit.data.lpc import LPCViews, mel_lpc_views
+from kit.data.mixup import MixPlan, Mixup
 from kit.data.store import open_store, pack
-from kit.training.mixup import MixPlan, Mixup
 
 
 @pytest.fixture(scope="module")

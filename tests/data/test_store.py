@@ -11,9 +11,9 @@ import soundfile
 import torch
 
 import kit.data.store as store_module
+from kit.competition.competition import open_competition
+from kit.competition.listing import CompetitionError
 from kit.data.audio import LogMel, MelSpec, load_wave
-from kit.data.competition import open_competition
-from kit.data.listing import CompetitionError
 from kit.data.store import open_store, pack
 
 

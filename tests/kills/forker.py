@@ -28,8 +28,8 @@ import pandas as pd
 import torch
 
 from kit.__main__ import main
+from kit.competition.competition import open_competition
 from kit.data.audio import MelSpec
-from kit.data.competition import open_competition
 from kit.data.store import open_store, pack
 from kit.results.ledger import add_row, read_ledger
 from kit.training.config import Config

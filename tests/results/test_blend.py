@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from scipy.optimize import minimize_scalar
 
+from kit.competition.metrics import log_loss
 from kit.results.blend import (
     average,
     blend_runs,
@@ -17,7 +18,6 @@ from kit.results.blend import (
     weighted,
 )
 from kit.results.compare import Run, difference
-from kit.training.metrics import log_loss
 
 FIRST = pd.DataFrame({"id": ["a", "b"], "x": [0.9, 0.2], "self": [0.1, 0.3], "z": [0.0, 0.5]})
 SECOND = pd.DataFrame({"z": [0.3, 0.6], "self": [0.4, 0.2], "x": [0.3, 0.2], "id": ["b", "a"]})

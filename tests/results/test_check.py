@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kit.data.competition import open_competition
-from kit.data.listing import CompetitionError
+from kit.competition.competition import open_competition
+from kit.competition.listing import CompetitionError
 from kit.results.check import SubmissionError, check_content, check_submission
 
 SPEAKERS = ("00000001", "NA", "nan", 'the "third", so called')

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from kit.competition.metrics import accuracy
 from kit.results.bootstrap import holm, interval, paired
 from kit.results.compare import Run, compare_runs, cv_table, load_run
-from kit.training.metrics import accuracy
 
 CLASSES = ["anna", "ben", "NA"]
 N_ROWS = 90

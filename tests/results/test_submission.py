@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kit.data.competition import Competition, open_competition
-from kit.data.listing import CompetitionError
+from kit.competition.competition import Competition, open_competition
+from kit.competition.listing import CompetitionError
 from kit.results.submission import SubmissionError, check_submission, score_submission, write_submission
 
 SPEAKERS = ("00000001", "NA", "c,d")

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import torch
 
-from kit.data.folds import make_folds
+from kit.competition.folds import make_folds
 from kit.data.store import pack
 from kit.training.config import Config
 from kit.training.crossval import crossval
@@ -141,7 +141,7 @@ def test_a_killed_run_continues_bit_for_bit(forkserver, voices, tiny, tmp_path, 
 def test_two_processes_of_accelerate_cover_each_epoch_once(voices, tiny, tmp_path):
     script = tmp_path / "train.py"
     script.write_text(
-        "import os, sys; from kit.data.competition import open_competition\n"
+        "import os, sys; from kit.competition.competition import open_competition\n"
         "from kit.data.store import pack\n"
         "from kit.training.config import Config\n"
         "from kit.training.fit import fit\n"

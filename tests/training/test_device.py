@@ -11,13 +11,13 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from kit.data.competition import open_competition
-from kit.data.digits import make_digits
+from kit.competition.competition import open_competition
+from kit.data.mixup import build_mixup
 from kit.data.store import pack
+from kit.demos.digits import make_digits
 from kit.models.build import build_model
 from kit.training.config import Config
 from kit.training.loader import train_loader
-from kit.training.mixup import build_mixup
 from kit.training.step import TrainStep
 
 TINY = {

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch.nn import functional
 
-from kit.data.folds import make_folds
+from kit.competition.folds import make_folds
+from kit.competition.metrics import METRICS
 from kit.training.checkpoint import load_model
 from kit.training.finish import finish_prototypes
 from kit.training.fit import fit
-from kit.training.metrics import METRICS
 from kit.training.predict import embed, predict
 
 

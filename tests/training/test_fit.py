@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 import torch
 
+from kit.competition.folds import make_folds
+from kit.competition.metrics import METRICS
 from kit.data.augment import SpecAugment
-from kit.data.folds import make_folds
 from kit.data.image_augment import ImageAugment
 from kit.training import fit as fit_module
 from kit.training import loader as loader_module
@@ -16,7 +17,6 @@ from kit.training.checkpoint import average_weights, load_model
 from kit.training.faults import DeviceMemoryError
 from kit.training.fit import DivergedError, fit, learning_rate
 from kit.training.losses import classification_loss
-from kit.training.metrics import METRICS
 from kit.training.predict import predict
 from kit.training.presets import image_config
 from kit.training.step import TrainStep

@@ -1,6 +1,6 @@
+from kit.data.mixup import Mixup
 from kit.training.config import Config
 from kit.training.loader import train_loader
-from kit.training.mixup import Mixup
 
 
 def tensors(batch):

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from kit.data.mixup import MixPlan
 from kit.training.config import Config
-from kit.training.mixup import MixPlan
 from kit.training.multilabel import check_loss, known_accuracy, mixed_labels, multilabel_loss, positive_weights
 
 NAN = float("nan")

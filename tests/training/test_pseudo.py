@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 import torch
 
+from kit.competition.folds import make_label_folds
 from kit.data.audio import MelSpec
-from kit.data.folds import make_label_folds
 from kit.data.store import pack
+from kit.inference.framewise import framewise_probability, peak_boxes
 from kit.training.config import Config
 from kit.training.crossval import crossval
-from kit.training.framewise import framewise_probability, peak_boxes
 from kit.training.pseudo import COLUMNS, TEST, LeakError, agreed, make_pseudo_labels, pseudo_rows, round_report
 
 MEL = MelSpec(32000, 64, 0.04, 0.04, 300, 14000)

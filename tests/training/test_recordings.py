@@ -12,8 +12,9 @@ import torch
 from accelerate import Accelerator
 
 from kit.__main__ import main
+from kit.competition.competition import open_competition
+from kit.competition.metrics import lwlrap
 from kit.data.audio import MelSpec
-from kit.data.competition import open_competition
 from kit.data.dataset import SpectrogramDataset
 from kit.data.store import pack
 from kit.results.bootstrap import interval
@@ -23,7 +24,6 @@ from kit.training.checkpoint import load_model, save_checkpoint
 from kit.training.config import Config
 from kit.training.crossval import crossval
 from kit.training.fit import fit
-from kit.training.metrics import lwlrap
 from kit.training.predict import predict
 
 MEL = MelSpec(32000, 64, 0.04, 0.04, 300, 14000)

@@ -1,0 +1,108 @@
+"""NTU ML2022Spring-hw4: speakers by their log-mels. `metadata.json`, `mapping.json`, `testdata.json`, `*.pt`.
+
+A folder may also hold `audio/<name>.flac` beside each `<name>.pt`; then the tables get an `audio` column.
+"""
+
+from pathlib import PurePosixPath
+
+import pandas as pd
+
+from kit.competition.listing import Listing, Problems
+
+MARKER = "metadata.json"
+
+
+def read_hw4(listing: Listing) -> dict:
+    """The fields of a Competition. Raises CompetitionError naming every bad row."""
+    metadata, mapping, testdata = (
+        listing.read_json(name) for name in ("metadata.json", "mapping.json", "testdata.json")
+    )
+    problems = Problems(listing.folder)
+    n_mels = _n_mels(metadata, testdata, problems)
+    classes = _classes(mapping, problems)
+    train = _train_rows(metadata, set(classes), problems)
+    test = _rows(testdata.get("utterances"), "testdata.json", "utterances", problems)
+    _check_paths(train + test, listing, problems)
+    problems.raise_if_any()
+    return {
+        "layout": "hw4",
+        "features": "mel",
+        "n_mels": n_mels,
+        "train": _table(train, listing),
+        "test": _table(test, listing).drop(columns="label"),
+        "classes": classes,
+        "id_column": "Id",
+        "label_columns": ("Category",),
+        "cluster": "label",  # utterances of one speaker are not independent
+    }
+
+
+def _n_mels(metadata: dict, testdata: dict, problems: Problems) -> int:
+    n_mels = metadata.get("n_mels")
+    if not isinstance(n_mels, int) or isinstance(n_mels, bool) or n_mels < 1:
+        problems.add("metadata.json: n_mels", f"must be a positive whole number, got {n_mels!r}")
+    elif testdata.get("n_mels") != n_mels:
+        problems.add("testdata.json: n_mels", f"must be metadata.json's {n_mels}, got {testdata.get('n_mels')!r}")
+    return n_mels
+
+
+def _classes(mapping: dict, problems: Problems) -> tuple[str, ...]:
+    numbers = mapping.get("speaker2id")
+    if not isinstance(numbers, dict) or not numbers:
+        problems.add("mapping.json: speaker2id", "must be an object of at least one speaker")
+        return ()
+    if sorted(map(str, numbers.values())) != sorted(map(str, range(len(numbers)))):
+        problems.add("mapping.json: speaker2id", f"numbers must be 0 to {len(numbers) - 1}, each once")
+        return ()
+    return tuple(sorted(numbers, key=lambda speaker: int(numbers[speaker])))
+
+
+def _train_rows(metadata: dict, classes: set[str], problems: Problems) -> list[dict]:
+    speakers = metadata.get("speakers")
+    if not isinstance(speakers, dict) or not speakers:
+        problems.add("metadata.json: speakers", "must be an object of at least one speaker")
+        return []
+    rows = []
+    for speaker, utterances in speakers.items():
+        if speaker not in classes:
+            problems.add(f"metadata.json: speaker {speaker}", "is not in mapping.json")
+        found = _rows(utterances, "metadata.json", f"speaker {speaker}", problems)
+        rows += [{**row, "label": speaker} for row in found]
+    return rows
+
+
+def _rows(utterances: object, file: str, place: str, problems: Problems) -> list[dict]:
+    if not isinstance(utterances, list) or not utterances:
+        problems.add(f"{file}: {place}", "must be a list of at least one utterance")
+        return []
+    rows = []
+    for number, item in enumerate(utterances):
+        where = f"{file}: {place}, row {number}"
+        path, frames = (item.get("feature_path"), item.get("mel_len")) if isinstance(item, dict) else (None, None)
+        if not isinstance(path, str):
+            problems.add(where, "must hold feature_path (text) and mel_len")
+        elif not isinstance(frames, int) or isinstance(frames, bool) or frames < 1:
+            problems.add(f"{where} ({path})", f"mel_len must be a positive whole number, got {frames!r}")
+        else:
+            rows.append({"id": path, "path": path, "label": None, "frames": frames, "where": where})
+    return rows
+
+
+def _check_paths(rows: list[dict], listing: Listing, problems: Problems) -> None:
+    seen: dict[str, str] = {}
+    for row in rows:
+        where, path = f"{row['where']} ({row['path']})", str(PurePosixPath(row["path"]))
+        if rule := listing.fault(row["path"]):
+            problems.add(where, rule)
+        elif path in seen:
+            problems.add(where, f"the same file as {seen[path]}")
+        else:
+            seen[path] = row["where"]
+
+
+def _table(rows: list[dict], listing: Listing) -> pd.DataFrame:
+    table = pd.DataFrame(rows)
+    audio = [f"audio/{PurePosixPath(path).with_suffix('.flac')}" for path in table["path"]]
+    if all(path in listing for path in audio):
+        table["audio"] = audio
+    return table

@@ -1,0 +1,70 @@
+"""Image runs from end to end: a folder of images, crossval, and what the test part says."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kit.competition.competition import open_competition
+from kit.data.store import pack
+from kit.demos.digits import make_digits
+from kit.results.bootstrap import paired
+from kit.studies.held_out import error_table, load_held_out
+from kit.training.crossval import crossval
+from kit.training.presets import image_config
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """none and input, two seeds, on 60 digits."""
+    work = tmp_path_factory.mktemp("images")
+    competition = open_competition(make_digits(work / "digits", 60))
+    none = replace(image_config("tiny", 8, 1), name="none", epoch_steps=25, n_folds=5)
+    folders = crossval(
+        [none, replace(none, name="input", mix="input")], competition, work / "runs", seeds=(0, 1), folds=(0,),
+        cache=work / "cache", n_jobs=1, threads=1, progress=False,
+    )  # fmt: skip
+    return folders, pack(competition, work / "cache", progress=False)
+
+
+def test_a_run_is_scored_on_the_test_rows(trained):
+    folders, store = trained
+    run = load_held_out(folders[0], store)
+    table = pd.read_parquet(folders[0] / "test.parquet")
+    labels = store.index["label"][store.rows("test")]
+    assert len(run.oof) == 1797 - 60 and run.oof["label"].tolist() == labels.tolist()
+    assert np.array_equal(run.probability, table[list(store.classes)].to_numpy(dtype=float))
+    assert (run.probability.argmax(1) == run.target).mean() > 0.2, "it learned something: chance is 0.1"
+
+
+def test_the_table_by_hand(trained):
+    folders, store = trained
+    runs = [load_held_out(folder, store) for folder in folders]
+    table = error_table(runs, "none").set_index("name")
+    wrong = {run.name: 100 * (run.probability.argmax(1) != run.target).mean() for run in runs}
+    nll = {run.name: -np.log(run.probability[np.arange(len(run.target)), run.target]).mean() for run in runs}
+    for name in ("none", "input"):
+        assert table.at[name, "error"] == pytest.approx((wrong[f"{name}-s0"] + wrong[f"{name}-s1"]) / 2)
+        assert table.at[name, "nll"] == pytest.approx((nll[f"{name}-s0"] + nll[f"{name}-s1"]) / 2, abs=1e-6)
+        assert table.at[name, "low"] < table.at[name, "error"] < table.at[name, "high"]
+    row = table.loc["input"]
+    assert row["delta"] == pytest.approx(row["error"] - table.at["none", "error"])
+    assert row["nll_delta"] == pytest.approx(row["nll"] - table.at["none", "nll"])
+    assert row["delta_low"] < row["delta"] < row["delta_high"]
+    by_seed = [wrong[f"input-s{seed}"] - (wrong["none-s0"] + wrong["none-s1"]) / 2 for seed in (0, 1)]
+    assert row["spread"] == pytest.approx(np.std(by_seed, ddof=1))
+    seeds = [np.stack([run.probability for run in pair]) for pair in (runs[2:], runs[:2])]
+    found = paired(runs[0].target, *seeds, "accuracy")
+    assert (row["delta_low"], row["delta_high"]) == pytest.approx((-100 * found.high, -100 * found.low))
+    assert table.at["none", "delta"] == 0 and not table.at["none", "differs"]
+
+
+def test_other_rows_and_unknown_labels_are_refused(trained, voices, tmp_path):
+    folders, store = trained
+    fewer = replace(store, index=store.index.iloc[:-1])
+    with pytest.raises(ValueError, match="test.parquet: must hold the 1736 test rows of"):
+        load_held_out(folders[0], fewer)
+    unknown = replace(store, index=store.index.assign(target=-1))
+    with pytest.raises(ValueError, match="must hold the labels of its test rows, got some without"):
+        load_held_out(folders[0], unknown)
