@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 from kit.results.ledger import to_markdown
-from kit.training.environment import environment
+from kit.training.identity import environment
 
 COLUMNS = ("work", "beside", "peer (ms)", "kit (ms)", "ratio", "best", "reach", "limit (ms)", "gap", "notes")
 BOUND = "bounded by"

@@ -2,20 +2,24 @@
 
 import os
 import re
+import shutil
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import nbformat
+from kit.atomic import replacing
 
-from kit.data.atomic import replacing
+if TYPE_CHECKING:  # its schema checker takes seconds to import, which `kit --help` need not wait for
+    from nbformat import NotebookNode
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 SOUNDS = ("hw4", "table")
 # The layouts that a notebook is about, where those are not SOUNDS.
 SUBJECTS = {"06": ("rfcx",), "07": ("table",), "08": ("images",)}
 STUDIES = ("04",)  # as long as a competition's whole day: run on a folder where asked for by number
+KERNEL = "python3"
 QUIET = ["--IPKernelApp.log_level=CRITICAL"]  # else it warns of its loopback socket, and logs its own shutdown
 
 
@@ -54,8 +58,10 @@ def run_notebooks(
     normalised, over the original.
     Raises NotebookError at the first that fails; its copy in `out` shows how far it came.
     """
-    import papermill  # here, because it takes two seconds, and Kaggle's kernels may not have it
+    import nbformat  # here, for both take seconds, and Kaggle's kernels may not have papermill
+    import papermill
 
+    kernel = kernel_told()
     out.mkdir(parents=True, exist_ok=True)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(FOLDER.parent), os.environ.get("PYTHONPATH")]))
     done = []
@@ -69,13 +75,17 @@ def run_notebooks(
                 copy,
                 parameters if suits(path, layout) else {**parameters, "data": ""},
                 cwd=work,
-                kernel_name="python3",
+                kernel_name=KERNEL,
                 language="python",
                 progress_bar=False,
                 stderr_file=bars,
                 extra_arguments=QUIET,
             )
             bars.end()
+        except RuntimeError as error:  # of a kernel that ends before it answers
+            bars.end()
+            print(f"{heading}  failed", flush=True)
+            raise NotebookError(f"{path.name}: {kernel} ended before it ran a cell: {_plain(str(error))}") from None
         except papermill.PapermillExecutionError as error:
             bars.end()
             print(f"{heading}  failed", flush=True)
@@ -90,14 +100,39 @@ def run_notebooks(
     return done
 
 
-def write_normalised(notebook: nbformat.NotebookNode, path: Path) -> None:
+def kernel_told() -> str:
+    """The notebooks' kernel in words: which Python it is, where another than this one is taken it is printed.
+
+    Jupyter takes the first kernel of this name that it finds, in the environment or the user's home; "python" alone it
+    takes for this one. Raises NotebookError where its Python is not there.
+    """
+    from jupyter_client.kernelspec import KernelSpecManager
+
+    spec = KernelSpecManager().get_kernel_spec(KERNEL)
+    program = sys.executable if re.fullmatch(r"python[\d.]*", spec.argv[0]) else shutil.which(spec.argv[0])
+    kernel = f"the notebooks' kernel {KERNEL!r}, {spec.resource_dir}, whose Python is {spec.argv[0]},"
+    if program is None:
+        raise NotebookError(
+            f"{kernel} can't be started: there is no such file; JUPYTER_PREFER_ENV_PATH=1 takes this environment's own "
+            f"kernel, or remove that one: jupyter kernelspec remove {KERNEL}"
+        )
+    if Path(program).parent.resolve() != Path(sys.executable).parent.resolve():
+        print(f"{kernel} is another than {sys.executable}")
+    return kernel
+
+
+def write_normalised(notebook: "NotebookNode", path: Path) -> None:
     """The notebook as it is committed, written beside and renamed."""
+    import nbformat
+
     with replacing(path) as beside:
         nbformat.write(normalise(notebook), beside)
 
 
-def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+def normalise(notebook: "NotebookNode") -> "NotebookNode":
     """A copy without what changes from run to run: timings, widgets, stderr, ids; the parameters as they were."""
+    import nbformat
+
     fresh = nbformat.from_dict(notebook)
     fresh.metadata = nbformat.from_dict(
         {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},

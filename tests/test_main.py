@@ -1,23 +1,50 @@
+"""The command line: what each command says, leaves, and imports."""
+
 import json
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from kit.__main__ import main
+from kit import commands
+from kit.__main__ import main, version
 from kit.demos.digits import make_digits
+from kit.presets import NAMES
 from kit.results.ledger import read_ledger
+
+ROOT = Path(__file__).parents[1]
+EXPERIMENT = {
+    "name": "mine",
+    "preset": "tiny",
+    "loop": {"epochs": 1},
+    "net": {"pooling": {"part": "my_pooling:LastShare", "share": 0.25}},
+}
+POOLING = """
+import torch
+from torch import nn
+
+
+class LastShare(nn.Module):
+    def __init__(self, width, share=0.5):
+        super().__init__()
+        self.share, self.out_width = share, width
+
+    def forward(self, frames, mask=None):
+        return frames[:, int(frames.shape[1] * (1 - self.share)) :].mean(1)
+"""
 
 
 @pytest.fixture(scope="module")
 def trained(voices_folder, tmp_path_factory):
-    """One tiny experiment from the command line: the folder it was run in."""
+    """One tiny experiment with a part of its own, from the command line: the folder it was run in."""
     work = tmp_path_factory.mktemp("work")
-    fields = {"name": "mine", "segment_frames": 24, "width": 16, "layers": 1, "heads": 2, "ff_width": 32,
-              "kernel_size": 5, "epochs": 1, "n_folds": 2, "warmup_steps": 2}  # fmt: skip
-    (work / "config.json").write_text(json.dumps(fields))
+    (work / "my_pooling.py").write_text(POOLING)
+    (work / "mine.json").write_text(json.dumps(EXPERIMENT))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(work)
-        assert main(["train", "config.json", "--data", str(voices_folder), "--out", "runs/a"]) == 0
+        assert main(["train", "mine.json", "--data", str(voices_folder), "--out", "runs/a"]) == 0
     return work
 
 
@@ -36,6 +63,10 @@ def kit(trained, voices_folder, monkeypatch, capsys):
 def test_train_leaves_a_run_and_a_submission(trained, kit):
     ledger = read_ledger(trained / "submissions/ledger.csv")
     assert ledger["run"].tolist() == ["a/mine-s0"] and ledger["public"].notna().all()
+    assert ledger["experiment"].tolist() == ["runs/a/mine-s0/experiment.json"]
+    pooling = json.loads((trained / ledger["experiment"][0]).read_text())["net"]["pooling"]
+    assert pooling == {"part": "my_pooling:LastShare", "share": 0.25}
+    assert (trained / "runs/a/mine-s0/sources/my_pooling.py").read_text() == POOLING
     code, out, _ = kit("check", ledger["file"][0])
     assert code == 0 and "accepted, 18 rows" in out
 
@@ -46,16 +77,20 @@ def test_score_prints_both_parts(kit):
     assert re.fullmatch(r"public   accuracy 0\.\d{5}  \(9 rows\)\nprivate  accuracy 0\.\d{5}  \(9 rows\)\n", out)
 
 
-def test_train_again_needs_resume(kit):
-    code, _, error = kit("train", "config.json", "--out", "runs/a")
-    assert code == 1 and "mine-s0: exists; --resume goes on with it" in error
-    assert kit("train", "config.json", "--out", "runs/a", "--resume")[0] == 0
+def test_train_again_needs_resume_or_fresh(kit):
+    code, _, error = kit("train", "mine.json", "--out", "runs/a")
+    assert code == 1 and "mine-s0: exists; --resume goes on with it, --fresh trains it anew" in error
+    assert kit("train", "mine.json", "--out", "runs/a", "--resume")[0] == 0
+    best = Path("runs/a/mine-s0/fold0/best.pt")
+    before = best.stat().st_mtime_ns
+    assert kit("train", "mine.json", "--out", "runs/a", "--fresh")[0] == 0
+    assert best.stat().st_mtime_ns > before
 
 
 def test_errors_are_one_line_and_an_exit_code(kit, trained):
-    (trained / "bad.json").write_text('{"epohcs": 3}')
+    (trained / "bad.json").write_text('{"loop": {"epohcs": 3}}')
     code, out, error = kit("train", "bad.json")
-    assert code == 1 and out == "" and error.startswith("kit train: bad.json: epohcs is no field")
+    assert code == 1 and out == "" and error.startswith("kit train: bad.json: loop: Loop: no field 'epohcs'")
     (trained / "bad.csv").write_text("Id,Category\nx,y\n")
     code, _, error = kit("check", "bad.csv")
     assert code == 1 and error.startswith("kit check: bad.csv") and len(error.splitlines()) == 1
@@ -66,12 +101,59 @@ def test_the_traceback_comes_on_request():
         main(["--traceback", "check", "submission.csv", "--data", "gone"])
 
 
+def stop(options):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("arguments", "again"),
+    [
+        (["train", "my file.json", "--data", "d"], "train 'my file.json' --data d --resume"),
+        (["train", "a.json", "--data", "d", "--resume"], "train a.json --data d --resume"),
+        (["train", "a.json", "--data", "d", "--fresh"], "train a.json --data d --resume"),
+        (["demo"], "demo"),
+        (["check", "a.csv", "--data", "d"], None),
+    ],
+)
+def test_ctrl_c_is_two_lines_with_how_to_go_on(monkeypatch, capsys, arguments, again):
+    monkeypatch.setattr(commands, arguments[0], stop)
+    assert main(arguments) == 130
+    stopped = f"kit {arguments[0]}: stopped by Ctrl-C; what was finished is kept"
+    assert capsys.readouterr().err.strip().splitlines() == [stopped] + [f"to go on: python -m kit {again}"] * bool(
+        again
+    )
+
+
 def test_help_tells_a_stranger(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
     out = capsys.readouterr().out
     for command in ("demo", "run", "train", "check", "score", "bench", "push", "status", "output", "submit", "scores"):
         assert re.search(rf"^ +{command} +\S", out, re.M)
+
+
+def test_the_help_of_train_lists_fields_and_parts(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    out = " ".join(capsys.readouterr().out.split())
+    assert "net: Net" in out and "Net(backbone=Conformer, pooling=Mean, head=Linear)" in out
+    assert "GeM(p=3.0" in out and "--fresh" in out
+
+
+def test_the_help_of_run_names_the_presets(capsys):
+    with pytest.raises(SystemExit):
+        main(["run", "--help"])
+    listed = f"{', '.join(NAMES[:-1])} or {NAMES[-1]}"
+    assert listed in " ".join(capsys.readouterr().out.split())
+    assert main(["run", "--data", "gone", "--preset", "large"]) == 1
+    assert capsys.readouterr().err.startswith("kit run: no preset 'large'; there are tiny, demo, quick, full")
+
+
+def test_the_version_is_pyproject_tomls(capsys):
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out == f"kit {version()}\n"
+    assert re.search(rf'^version = "{re.escape(version())}"$', (ROOT / "pyproject.toml").read_text(), re.M)
 
 
 def test_run_names_notebooks_that_the_folder_suits(tmp_path, monkeypatch, capsys):
@@ -82,8 +164,54 @@ def test_run_names_notebooks_that_the_folder_suits(tmp_path, monkeypatch, capsys
     assert capsys.readouterr().err.startswith(message)
 
 
-def test_a_folders_day_has_no_studies_unless_asked_for(kit, monkeypatch):
+def test_a_folders_day_has_no_studies_unless_asked_for(voices_folder, monkeypatch):
     asked = []
-    monkeypatch.setattr("kit.__main__.run_notebooks", lambda _, preset, paths, options: asked.append(paths))
-    assert kit("run")[0] == 0 and kit("run", "--only", "04")[0] == 0
+    monkeypatch.setattr(commands, "run_notebooks", lambda _, preset, paths, options: asked.append(paths))
+    for more in ([], ["--only", "04"]):
+        assert main(["run", "--data", str(voices_folder), *more]) == 0
     assert [[path.name[:2] for path in paths] for paths in asked] == [["01", "02", "03", "05"], ["04"]]
+
+
+# What is worth waiting for only where it is used, by the time that its import takes.
+HEAVY = {
+    "IPython", "accelerate", "audiomentations", "joblib", "kaggle", "matplotlib", "nbformat", "numpy", "pandas",
+    "papermill", "pytest", "requests", "scipy", "sklearn", "soundfile", "timm", "torch", "torchaudio", "torchvision",
+}  # fmt: skip
+TABLES = {"numpy", "pandas", "soundfile"}
+IMPORTS = {
+    "--help": set(),
+    "--version": set(),
+    "run --help": set(),
+    "push --help": set(),
+    "check FILE --data DATA": TABLES,
+    "score FILE --data DATA": TABLES | {"scipy", "sklearn", "joblib"},  # of the metrics
+}
+RUN = """
+import sys
+from kit.__main__ import main
+try:
+    code = main(sys.argv[1:])
+except SystemExit as error:
+    code = error.code
+assert not code, code
+print("\\nimported:", *sorted({name.split(".")[0] for name in sys.modules}))
+"""
+
+
+@pytest.mark.parametrize("command", IMPORTS)
+def test_a_command_imports_what_it_needs(command, trained, voices_folder):
+    places = {"FILE": "submissions/a/mine-s0.csv", "DATA": str(voices_folder)}
+    arguments = [places.get(word, word) for word in command.split()]
+    env = {"PYTHONPATH": str(ROOT), "PATH": ""}
+    done = subprocess.run([sys.executable, "-c", RUN, *arguments], cwd=trained, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    imported = set(done.stdout.splitlines()[-1].split()[1:])
+    assert imported & HEAVY <= IMPORTS[command]
+
+
+def test_a_terminal_that_is_not_utf8_gets_a_question_mark():
+    code = "import sys\nfrom kit import commands\nfrom kit.__main__ import main\n"
+    code += "commands.check = lambda options: print('Δ …')\nsys.exit(main(['check', 'x', '--data', 'y']))"
+    env = {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii", "PATH": ""}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "? ?\n")

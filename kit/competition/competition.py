@@ -1,21 +1,37 @@
 """Open a competition's folder as tables, whatever its layout."""
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, field, fields
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from kit.competition import hw4, images, rfcx, table
+from kit.competition import images, table
+from kit.competition.folds import rare_notes
 from kit.competition.listing import CompetitionError, Listing
+from kit.competition.names import near_equal, told
 
 RESERVED = ("id", "fold", "label", "group")  # columns that stand beside the classes' in tables of predictions
+FEATURES = ("mel", "wave", "image")
 UNWRITABLE = frozenset("\0\r")  # what no field of a submission may hold
-# A folder's layout is told by a file that only this layout has.
-LAYOUTS = {
-    "hw4": (hw4.MARKER, hw4.read_hw4),
-    "table": (table.MARKER, table.read_table),
-    "rfcx": (rfcx.MARKER, rfcx.read_rfcx),
-}
+
+
+def _layouts() -> dict[str, tuple[str, Callable[[Listing], dict]]]:
+    """Marker and reader by layout: each module beside this one with a MARKER, a file that only its folders have.
+
+    The plain table comes last, for folders of other layouts may have a train.csv as well.
+    """
+    home = Path(__file__).parent
+    names = [path.stem for path in home.glob("*.py") if "\nMARKER = " in path.read_text(encoding="utf-8")]
+    modules = {
+        name: import_module(f"kit.competition.{name}") for name in sorted(names, key=lambda n: (n == "table", n))
+    }
+    return {name: (module.MARKER, getattr(module, f"read_{name}")) for name, module in modules.items()}
+
+
+LAYOUTS = _layouts()
 
 
 @dataclass(frozen=True)
@@ -24,8 +40,8 @@ class Competition:
 
     train has columns id, path, label, where and, if known, frames, group, audio; test has the same without label
     (which only images keep) and group. `id` is what the submission's id column holds, `where` the table's file and
-    row, for messages. With task "multi" a label is text as in kit.competition.labels, and test may have a column
-    `fault`: why a recording is unusable.
+    row, for messages. test may have a column `fault`: why a file is unusable, or "". With task "multi" a label is text
+    as in kit.competition.labels.
     """
 
     folder: Path
@@ -86,17 +102,67 @@ class Competition:
         return found.astype({column: int for column in self.label_columns})
 
 
-def open_competition(folder: str | Path) -> Competition:
+def open_competition(folder: str | Path, layout: Callable[[Listing], Any] | None = None) -> Competition:
     """The competition in a folder of HW4's or RFCX's layout, or of a plain table.
 
+    layout: a reader of one's own, which is asked first: a function (listing) that gives the fields of a Competition as
+    a dict, but for folder and listing, or None where the folder is not its own.
     Raises CompetitionError naming each missing, duplicate, empty or misplaced item with its file and row; what is
     inside the feature and audio files is checked when they are packed.
     """
     listing = Listing(folder)
-    for marker, read in LAYOUTS.values():
+    if layout is not None and (given := layout(listing)) is not None:
+        return _opened(listing, _checked_fields(given, getattr(layout, "__name__", str(layout))))
+    for name, (marker, read) in LAYOUTS.items():
         if marker in listing:
-            return Competition(folder=listing.folder, listing=listing, **read(listing))
+            return _opened(listing, _checked_fields(read(listing), name))
+        if (listing.folder / marker).is_symlink():
+            raise CompetitionError(f"{listing.folder}/{marker}: {listing.fault(marker)}")
     if images.find_images(listing):
-        return Competition(folder=listing.folder, listing=listing, **images.read_images(listing))
+        return _opened(listing, images.read_images(listing))
     markers = ", ".join(f"{name} has {marker}" for name, (marker, _) in LAYOUTS.items())
     raise CompetitionError(f"{listing.folder}: no layout that is known here ({markers}, images a parquet file)")
+
+
+def _checked_fields(given: Any, name: str) -> dict:
+    """What a layout of one's own gave. Raises CompetitionError naming it and what is missing, unknown or misshaped."""
+    if not isinstance(given, dict):
+        raise CompetitionError(f"layout {name}: must give a dict of a Competition's fields, got {type(given).__name__}")
+    known = {item.name: item for item in fields(Competition) if item.name not in ("folder", "listing")}
+    given = {"layout": name, "n_mels": None, "cluster": None, **given}
+    missing = [key for key, item in known.items() if item.default is MISSING and key not in given]
+    if odd := [*missing, *(key for key in given if key not in known)]:
+        raise CompetitionError(f"layout {name}: must give the fields {', '.join(known)}; look at {', '.join(odd)}")
+    if given["features"] not in FEATURES:
+        raise CompetitionError(
+            f"layout {name}: features must be one of {', '.join(FEATURES)}, got {given['features']!r}"
+        )
+    sizes = ("frames",) if given["features"] == "mel" else ()
+    if sizes and not isinstance(given["n_mels"], int):
+        raise CompetitionError(f"layout {name}: n_mels must be given where features are mel, got {given['n_mels']!r}")
+    for part, needed in (
+        ("train", ("id", "path", "label", "where", *sizes)),
+        ("test", ("id", "path", "where", *sizes)),
+    ):
+        lacks = [column for column in needed if column not in given[part]]
+        if lacks:
+            raise CompetitionError(f"layout {name}: {part} must have the columns {', '.join(needed)}, lacks {lacks[0]}")
+    if given.get("task", "single") == "multi" and given.get("boxes") is None:
+        raise CompetitionError(
+            f'layout {name}: task must be "single" without boxes, which say what is known, got "multi"'
+        )
+    return given
+
+
+def _opened(listing: Listing, fields: dict) -> Competition:
+    """The competition, with what can be told of any layout's classes and folds among its notes."""
+    train, notes = fields["train"], list(fields.get("notes", ()))
+    if not any(note.startswith("folds: ") for note in notes):
+        notes.append("folds: rows are taken one by one, for this layout names no groups")
+    single = fields.get("task", "single") == "single"
+    counts = train["label"].value_counts() if single else {}
+    for group in near_equal(fields["classes"]):
+        rows = [f"{told(name)} ({counts.get(name, 0)} rows)" if single else told(name) for name in group]
+        notes.append(f"labels that look alike are {len(group)} classes: {', '.join(rows)}")
+    notes += rare_notes(train) if single else []
+    return Competition(folder=listing.folder, listing=listing, **{**fields, "notes": tuple(notes)})

@@ -1,5 +1,6 @@
 """NTU ML2022Spring-hw4: speakers by their log-mels. `metadata.json`, `mapping.json`, `testdata.json`, `*.pt`.
 
+What is wrong with a training file is an error. A test file that is missing or can't be read is kept, with its fault.
 A folder may also hold `audio/<name>.flac` beside each `<name>.pt`; then the tables get an `audio` column.
 """
 
@@ -8,6 +9,7 @@ from pathlib import PurePosixPath
 import pandas as pd
 
 from kit.competition.listing import Listing, Problems
+from kit.competition.table import fault_notes
 
 MARKER = "metadata.json"
 
@@ -22,18 +24,20 @@ def read_hw4(listing: Listing) -> dict:
     classes = _classes(mapping, problems)
     train = _train_rows(metadata, set(classes), problems)
     test = _rows(testdata.get("utterances"), "testdata.json", "utterances", problems)
-    _check_paths(train + test, listing, problems)
+    _check_paths(train, test, listing, problems)
     problems.raise_if_any()
+    table = _table(test, listing)
     return {
         "layout": "hw4",
         "features": "mel",
         "n_mels": n_mels,
         "train": _table(train, listing),
-        "test": _table(test, listing).drop(columns="label"),
+        "test": table.drop(columns="label"),
         "classes": classes,
         "id_column": "Id",
         "label_columns": ("Category",),
         "cluster": "label",  # utterances of one speaker are not independent
+        "notes": tuple(fault_notes(table)),
     }
 
 
@@ -88,16 +92,23 @@ def _rows(utterances: object, file: str, place: str, problems: Problems) -> list
     return rows
 
 
-def _check_paths(rows: list[dict], listing: Listing, problems: Problems) -> None:
+def _check_paths(train: list[dict], test: list[dict], listing: Listing, problems: Problems) -> None:
+    """Gives each test row its `fault`, which is no problem where it lies in the file and not in the path."""
     seen: dict[str, str] = {}
-    for row in rows:
-        where, path = f"{row['where']} ({row['path']})", str(PurePosixPath(row["path"]))
-        if rule := listing.fault(row["path"]):
-            problems.add(where, rule)
-        elif path in seen:
-            problems.add(where, f"the same file as {seen[path]}")
-        else:
-            seen[path] = row["where"]
+    for rows in (train, test):
+        for row in rows:
+            where, path = f"{row['where']} ({row['path']})", str(PurePosixPath(row["path"]))
+            rule = listing.fault(row["path"])
+            if path in seen:
+                problems.add(where, f"the same file as {seen[path]}")
+            elif rule and (rows is train or listing.path_fault(row["path"])):
+                problems.add(where, rule)
+            seen.setdefault(path, row["where"])
+            if rows is test:
+                row["fault"] = rule or ""
+    if test and all(row["fault"] for row in test):
+        first = test[0]
+        problems.add("testdata.json", f"no test file can be used, such as {first['path']}: {first['fault']}")
 
 
 def _table(rows: list[dict], listing: Listing) -> pd.DataFrame:

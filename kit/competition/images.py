@@ -9,15 +9,19 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 from PIL import Image
 
 from kit.competition.listing import CompetitionError, Listing, Problems
+from kit.competition.names import near_equal, told
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SPLITS = ("train", "test")
 CONTENTS = ("jpeg", "png", "image")  # what a parquet file may call its column of images
@@ -51,7 +55,9 @@ def read_images(listing: Listing) -> dict:
     if test.empty:
         problems.add(found, "must have a test part, got no row of it")
     for label in sorted(set(test["label"]) - {*classes, ""}):
-        problems.add(found, f"label {label!r} is in the test part alone")
+        alike = near_equal([label, *classes])
+        hint = f", where train has {' and '.join(map(told, alike[0][1:]))}" if alike and label in alike[0] else ""
+        problems.add(found, f"label {told(label)} is in the test part alone{hint}")
     problems.raise_if_any()
     return {
         "layout": "images",
@@ -80,15 +86,20 @@ def image_rows(folder: Path, table: pd.DataFrame) -> Iterator[np.ndarray | str]:
 
 def image_shape(store) -> tuple[int, int]:
     """Pixels a side and channels of a store's images. Raises ValueError where it holds no images."""
-    side = int(store.index["frames"].iloc[0])
-    if store.index["frames"].nunique() > 1 or store.n_mels not in (side * channels for channels in CHANNELS.values()):
+    sides = store.index["frames"][store.index["frames"] > 0]  # of a test image that can't be read there is none
+    side = int(sides.iloc[0])
+    if sides.nunique() > 1 or store.n_mels not in (side * channels for channels in CHANNELS.values()):
         raise ValueError(f"the data must be square images of one size, got rows of {store.n_mels} numbers")
     return side, store.n_mels // side
 
 
-def pick_images(store, rows: np.ndarray) -> torch.Tensor:
-    """Some rows of a store of images, (N, H, W · C) uint8."""
+def pick_images(store, rows: np.ndarray) -> "Tensor":
+    """Some rows of a store of images, (N, H, W · C) uint8. Raises ValueError for one that could not be read."""
     side = image_shape(store)[0]
+    if len(faulty := store.index.iloc[rows].query("frames == 0")):
+        raise ValueError(f"rows must be of images that can be read, got {faulty['id'].iloc[0]}")
+    import torch  # here, since no other reading of a folder needs it
+
     return torch.stack([store.features[start : start + side] for start in store.index["start"].to_numpy()[rows]])
 
 

@@ -1,151 +1,181 @@
-"""The scores of a competition, on numpy arrays: METRICS[name](target, probability).
+"""A score with its direction: METRICS[name](target, probability), and `Metric` for a function of one's own.
 
-target is (N,) class numbers, or (N, C) of 0 and 1 where a row may have several labels, and -1 where it is unknown
-whether it does; probability is (N, C). Unknown pairs are left out, but for LWLRAP, where they count as no label: it
-ranks all classes of a row, and what is unknown is mostly absent.
-LWLRAP, label-weighted label-ranking average precision: Fonseca et al. 2019 (arXiv 1906.02975), section 3; it is
-scikit-learn's label_ranking_average_precision_score with each row weighted by its number of true labels.
+Everything that ranks (early stopping, best weights, the ledger, a blend) asks the metric which of two scores is better.
+The functions themselves, with targets, unknown labels and ties, are in kit.competition.scores.
 """
 
+import inspect
+import math
+from collections.abc import Callable, Iterable
+
 import numpy as np
-from scipy.stats import rankdata
-from sklearn.metrics import average_precision_score, label_ranking_average_precision_score, precision_score
 
-LEAST = 1e-15  # log loss never sees a smaller probability, so that one sure mistake costs 34.5 and not infinity
+from kit.competition.scores import (
+    accuracy,
+    accuracy_terms,
+    class_average_precision,
+    cmap,
+    f1_macro,
+    f1_rows,
+    f1_rows_terms,
+    log_loss,
+    log_loss_terms,
+    lwlrap,
+    lwlrap_terms,
+    micro_precision,
+    micro_precision_terms,
+    padded_cmap,
+    precision,
+    roc_auc,
+)
+from kit.parts import Part, part
+
+__all__ = [
+    "METRICS", "Metric", "MetricLike", "as_metric", "accuracy", "class_average_precision", "cmap", "f1_macro",
+    "f1_rows", "log_loss", "lwlrap", "lwlrap_terms", "micro_precision", "padded_cmap", "precision", "roc_auc",
+]  # fmt: skip
 
 
-def accuracy(target: np.ndarray, probability: np.ndarray) -> float:
-    """Share of rows whose likeliest class is the true one; (N,) targets only."""
-    return _ratio(accuracy_terms(target, probability))
+@part
+class Metric:
+    """A score of predictions: metric(target, probability) -> float.
 
-
-def log_loss(target: np.ndarray, probability: np.ndarray) -> float:
-    """Mean of -log p(true class); for (N, C) targets, the mean binary cross-entropy over classes. Lower is better."""
-    return _ratio(log_loss_terms(target, probability))
-
-
-def lwlrap(target: np.ndarray, probability: np.ndarray) -> float:
-    """Label-weighted label-ranking average precision: over all true labels, the mean precision at their rank."""
-    target, probability = _checked(target, probability)
-    truth = _one_hot(target, probability.shape[1]) == 1
-    if not truth.any():
-        raise ValueError("target must have at least one true label, got none")
-    return float(label_ranking_average_precision_score(truth, probability, sample_weight=truth.sum(1)))
-
-
-def precision(target: np.ndarray, probability: np.ndarray) -> float:
-    """True among predicted: `micro_precision` for (N, C) targets, macro over the classes in use for (N,).
-
-    A class that is never predicted counts as 0.
+    function(target, probability) gives one finite number; a name of METRICS stands for that metric with all its fields.
+    higher_is_better is True for a function unless said otherwise.
+    per_row(target, probability) gives (total, weight), both (N,), where the score is sum(total) / sum(weight): with it
+    an interval takes a second, without it thousands of calls of the function.
+    bounds are the lowest and the highest score there can be, None where there is no such number: with them an interval
+    never shrinks to a point.
     """
-    target, probability = _checked(target, probability)
-    if target.ndim == 2:
-        return micro_precision(target, probability)
-    return float(precision_score(target, probability.argmax(1), average="macro", zero_division=0))
+
+    function: Callable[[np.ndarray, np.ndarray], float]
+    higher_is_better: bool | None = None
+    per_row: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]] | None = None
+    bounds: tuple[float, float] | None = None
+
+    def check(self) -> None:
+        for field in ("function", "per_row"):  # as they come from JSON
+            if isinstance(getattr(self, field), Part):
+                object.__setattr__(self, field, getattr(self, field).make())
+        if isinstance(self.function, str):
+            self._take_from_table(self.function)
+        _check_takes_two("function", self.function)
+        if self.per_row is not None:
+            _check_takes_two("per_row", self.per_row)
+        if self.higher_is_better is None:
+            object.__setattr__(self, "higher_is_better", True)
+        if not isinstance(self.higher_is_better, bool):
+            raise ValueError(f"higher_is_better must be True or False, got {self.higher_is_better!r}")
+        if self.bounds is not None:
+            object.__setattr__(self, "bounds", _checked_bounds(self.bounds))
+
+    @property
+    def name(self) -> str:
+        """The function's name, which in METRICS is the metric's."""
+        function = getattr(self.function, "func", self.function)  # of a functools.partial
+        return getattr(function, "__name__", type(function).__name__)
+
+    @property
+    def sign(self) -> int:
+        """1 where higher is better, -1 where lower is: sign * score is always better when higher."""
+        return 1 if self.higher_is_better else -1
+
+    @property
+    def worst(self) -> float:
+        """Minus or plus infinity: every score is better."""
+        return -self.sign * math.inf
+
+    def __call__(self, target: np.ndarray, probability: np.ndarray) -> float:
+        """The score. Raises ValueError where the function gives anything but one finite number."""
+        value = self.function(target, probability)
+        number = np.ndim(value) == 0 and not isinstance(value, str | bytes | complex | None)
+        if not number or not math.isfinite(value):
+            raise ValueError(f"metric {self.name} must give one finite number, got {value!r}")
+        return float(value)
+
+    def terms(self, target: np.ndarray, probability: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """per_row's total (N,) and weight (N,), as float64. Raises ValueError where those can't be resampled."""
+        total, weight = (np.asarray(term, dtype=float) for term in self.per_row(target, probability))
+        if total.shape != (len(target),) or weight.shape != (len(target),):
+            shapes = f"{total.shape} and {weight.shape}"
+            raise ValueError(f"per_row of metric {self.name} must give two arrays ({len(target)},), got {shapes}")
+        if not (np.isfinite(total).all() and np.isfinite(weight).all() and (weight >= 0).all()):
+            raise ValueError(f"per_row of metric {self.name} must give finite totals and weights of at least 0")
+        return total, weight
+
+    def better(self, a: float, b: float) -> bool:
+        """Whether score a is better than b; an equal one, or nan, is not."""
+        return self.sign * a > self.sign * b
+
+    def best(self, scores: Iterable[float]) -> int:
+        """The place of the best of scores, the first of equals."""
+        scores = self.sign * np.asarray(list(scores), dtype=float)
+        if not scores.size or np.isnan(scores).any():
+            raise ValueError(f"scores must be at least one number, none nan, got {(self.sign * scores).tolist()}")
+        return int(scores.argmax())
+
+    def _take_from_table(self, name: str) -> None:
+        entry = as_metric(name)
+        for field in ("higher_is_better", "per_row", "bounds"):
+            given, known = getattr(self, field), getattr(entry, field)
+            if given is not None and given != known:
+                raise ValueError(f"{field} of metric {name!r} must be left out or be its own, {known!r}, got {given!r}")
+            object.__setattr__(self, field, known)
+        object.__setattr__(self, "function", entry.function)
 
 
-def micro_precision(target: np.ndarray, probability: np.ndarray, threshold: float = 0.5) -> float:
-    """Of all known pairs with at least `threshold`, the share that is there; 0 where there is none. (N, C) targets."""
-    total, weight = micro_precision_terms(target, probability, threshold)
-    return float(total.sum() / max(1.0, weight.sum()))
+MetricLike = str | Metric | Callable[[np.ndarray, np.ndarray], float]
 
 
-def class_average_precision(target: np.ndarray, probability: np.ndarray) -> np.ndarray:
-    """Each class's average precision over the rows where it is known (C,); nan where it is never there."""
-    target, probability = _checked(target, probability)
-    truth = _one_hot(target, probability.shape[1])
-    return np.array(
-        [
-            average_precision_score(labels[labels >= 0], found[labels >= 0]) if (labels == 1).any() else np.nan
-            for labels, found in zip(truth.T, probability.T, strict=True)
-        ]
+def as_metric(value: MetricLike) -> Metric:
+    """The metric of a name in METRICS or of a function (in METRICS: with its direction); a Metric as it is.
+
+    A function that METRICS does not know is taken as one where higher is better.
+    """
+    if isinstance(value, Metric):
+        return value
+    if isinstance(value, str) and value in METRICS:
+        return as_metric(METRICS[value])
+    if not callable(value):
+        raise ValueError(f"metric must be a function or one of {', '.join(METRICS)}, got {value!r}")
+    known = (metric for metric in METRICS.values() if isinstance(metric, Metric) and metric.function is value)
+    return next(known, None) or Metric(value)
+
+
+def _check_takes_two(name: str, function: object) -> None:
+    if not callable(function):
+        raise ValueError(f"{name} must be a function(target, probability), got {function!r}")
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # some built-in functions have none
+        return
+    try:
+        signature.bind(None, None)
+    except TypeError as error:
+        given = f"{getattr(function, '__name__', type(function).__name__)}{signature}"
+        raise ValueError(f"{name} must take two arguments, target and probability, got {given}") from error
+
+
+def _checked_bounds(bounds: tuple[float, float]) -> tuple[float, float]:
+    low, high = bounds if len(bounds) == 2 else (math.nan, math.nan)
+    if not low < high or not math.isfinite(high - low):
+        raise ValueError(f"bounds must be two finite numbers, the lower first, got {bounds!r}")
+    return float(low), float(high)
+
+
+UNIT = (0.0, 1.0)
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric(accuracy, per_row=accuracy_terms, bounds=UNIT),
+        Metric(log_loss, higher_is_better=False, per_row=log_loss_terms),
+        Metric(lwlrap, per_row=lwlrap_terms, bounds=UNIT),
+        Metric(precision, bounds=UNIT),
+        Metric(micro_precision, per_row=micro_precision_terms, bounds=UNIT),
+        Metric(roc_auc, bounds=UNIT),
+        Metric(cmap, bounds=UNIT),
+        Metric(padded_cmap, bounds=UNIT),
+        Metric(f1_macro, bounds=UNIT),
+        Metric(f1_rows, per_row=f1_rows_terms, bounds=UNIT),
     )
-
-
-def accuracy_terms(target: np.ndarray, probability: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Each row's share of the accuracy: total (N,) and weight (N,), accuracy = sum(total) / sum(weight)."""
-    target, probability = _checked(target, probability)
-    if target.ndim == 2:
-        raise ValueError(f"accuracy needs one label a row, target (N,), got shape {target.shape}")
-    return (probability.argmax(1) == target).astype(float), np.ones(len(target))
-
-
-def log_loss_terms(target: np.ndarray, probability: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Each row's share of the log loss: total (N,) and weight (N,)."""
-    target, probability = _checked(target, probability)
-    if probability.min() < -1e-6 or probability.max() > 1 + 1e-6:
-        raise ValueError(f"probability must be in [0, 1], got {probability.min():g} to {probability.max():g}")
-    if target.ndim == 1:
-        true = probability[np.arange(len(target)), target]
-        return -np.log(true.clip(LEAST, 1)), np.ones(len(target))
-    said = np.where(target == 1, probability, 1 - probability)  # (N, C) probability of what was so
-    known = target >= 0
-    weight = known.mean(1)  # of a row whose classes are all known: 1
-    return -np.where(known, np.log(said.clip(LEAST, 1)), 0).mean(1), weight
-
-
-def lwlrap_terms(target: np.ndarray, probability: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Each row's share of the LWLRAP: its labels' precisions summed (N,), its number of labels (N,).
-
-    Equals `lwlrap` as sum(total) / sum(weight); kept beside it because a bootstrap needs thousands of them.
-    """
-    target, probability = _checked(target, probability)
-    truth = _one_hot(target, probability.shape[1]) == 1
-    rank = rankdata(-probability, "max", axis=1)  # (N, C) place among all classes, ties at their worst place
-    among_true = rankdata(np.where(truth, -probability, np.inf), "max", axis=1)
-    return np.where(truth, among_true / rank, 0).sum(1), truth.sum(1).astype(float)
-
-
-def micro_precision_terms(
-    target: np.ndarray, probability: np.ndarray, threshold: float = 0.5
-) -> tuple[np.ndarray, np.ndarray]:
-    """Each row's share of the micro precision: pairs that are there (N,) of those known and predicted (N,)."""
-    target, probability = _checked(target, probability)
-    said = probability >= threshold
-    truth = _one_hot(target, probability.shape[1])
-    return (said & (truth == 1)).sum(1).astype(float), (said & (truth >= 0)).sum(1).astype(float)
-
-
-METRICS = {
-    "accuracy": accuracy,
-    "log_loss": log_loss,
-    "lwlrap": lwlrap,
-    "precision": precision,
-    "micro_precision": micro_precision,
 }
-# The metrics that are a ratio of sums over rows: a bootstrap resamples the sums, without calling them again.
-ROW_TERMS = {
-    "accuracy": accuracy_terms,
-    "log_loss": log_loss_terms,
-    "lwlrap": lwlrap_terms,
-    "micro_precision": micro_precision_terms,
-}
-
-
-def _ratio(terms: tuple[np.ndarray, np.ndarray]) -> float:
-    total, weight = terms
-    return float(total.sum() / weight.sum())
-
-
-def _one_hot(target: np.ndarray, n_classes: int) -> np.ndarray:
-    """(N, C) of 0 and 1."""
-    return target if target.ndim == 2 else np.eye(n_classes, dtype=int)[target]
-
-
-def _checked(target: np.ndarray, probability: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """target as int, probability as float64. Raises ValueError where shapes or values can't be scored."""
-    target, probability = np.asarray(target), np.asarray(probability, dtype=float)
-    if probability.ndim != 2 or not probability.size:
-        raise ValueError(f"probability must have shape (N, C), got {probability.shape}")
-    n_rows, n_classes = probability.shape
-    if target.shape not in ((n_rows,), (n_rows, n_classes)):
-        raise ValueError(f"target must have shape ({n_rows},) or ({n_rows}, {n_classes}), got {target.shape}")
-    if not np.isfinite(probability).all():
-        row, column = np.argwhere(~np.isfinite(probability))[0]
-        raise ValueError(f"probability must be finite, got {probability[row, column]} in row {row}, class {column}")
-    lowest, highest = (-1, 1) if target.ndim == 2 else (0, n_classes - 1)
-    if not np.isin(target, np.arange(lowest, highest + 1)).all():
-        raise ValueError(
-            f"target must hold whole numbers from {lowest} to {highest}, got {target.min()} to {target.max()}"
-        )
-    return target.astype(int), probability

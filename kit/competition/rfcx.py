@@ -9,14 +9,15 @@ fault, so that it does not cost the submission: it is given the class priors.
 """
 
 import math
-from pathlib import PurePosixPath
 
 import pandas as pd
 import soundfile
 
+from kit.competition.audio_files import FOREIGN, convert_hint, find_audio, is_audio
+from kit.competition.containers import AudioError, whole_source
 from kit.competition.labels import known_text
 from kit.competition.listing import Listing, Problems
-from kit.competition.table import AUDIO, read_csv
+from kit.competition.table import fault_notes, read_csv
 
 MARKER = "train_tp.csv"
 FILES = ("train_tp.csv", "train_fp.csv")
@@ -31,9 +32,9 @@ def read_rfcx(listing: Listing) -> dict:
     classes = _classes(sample, problems)
     boxes = pd.concat([_read_boxes(listing, file, problems) for file in FILES], ignore_index=True)
     problems.raise_if_any()
-    boxes["path"] = [_path(name, "train", listing) for name in boxes["id"]]
+    boxes["path"] = [find_audio(listing, name, "train")[0] for name in boxes["id"]]
     test = pd.DataFrame(
-        {"id": sample["recording_id"], "path": [_path(i, "test", listing) for i in sample["recording_id"]]}
+        {"id": sample["recording_id"], "path": [find_audio(listing, i, "test")[0] for i in sample["recording_id"]]}
     )
     test["where"] = [f"sample_submission.csv: line {line}" for line in test.index]
     test = test.reset_index(drop=True)
@@ -89,19 +90,20 @@ def _read_boxes(listing: Listing, file: str, problems: Problems) -> pd.DataFrame
     return table.assign(true=file == FILES[0]).rename(columns={"recording_id": "id"})
 
 
-def _path(name: str, folder: str, listing: Listing) -> str:
-    guesses = [str(PurePosixPath(f"{folder}/{name}{suffix}")) for suffix in AUDIO]  # a file has one spelling
-    return next((guess for guess in guesses if guess in listing), guesses[0])
-
-
 def _header(listing: Listing, path: str) -> tuple[float, int] | str:
     """Length in seconds and sample rate of an audio file, or the rule that it breaks."""
     if rule := listing.fault(path):
         return f"{rule}: looked for {path}" if rule.startswith("no such") else rule
+    file = listing.folder / path
     try:
-        found = soundfile.info(listing.folder / path)
+        found = soundfile.info(
+            whole_source(file) if path.lower().endswith(".mp3") else file
+        )  # whose length may be a guess
+    except AudioError as error:
+        return str(error)
     except soundfile.LibsndfileError as error:
-        return f"not audio that can be read ({error.error_string})"
+        hint = f"; {convert_hint(path)}" if path.lower().endswith(FOREIGN) else ""
+        return f"not audio that can be read ({error.error_string}){hint}"
     return (found.frames / found.samplerate, found.samplerate) if found.frames else "holds no samples"
 
 
@@ -146,9 +148,7 @@ def _notes(listing: Listing, train: pd.DataFrame, test: pd.DataFrame) -> tuple[s
         ("train", train, "train_tp.csv or train_fp.csv"),
         ("test", test, "sample_submission.csv"),
     ):
-        audio = {path for path in listing.below(folder) if path.lower().endswith(AUDIO)}
+        audio = set(filter(is_audio, listing.below(folder)))
         if extra := audio - set(table["path"]):
             notes.append(f"{len(extra)} audio files in {folder}/ are not in {name}, such as {min(extra)}")
-    for row in test[test["fault"] != ""].itertuples():
-        notes.append(f"{row.where} ({row.id}): {row.fault}; it will be given the class priors")
-    return tuple(notes)
+    return (*notes, *fault_notes(test))

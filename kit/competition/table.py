@@ -1,20 +1,22 @@
 """A plain table: `train.csv` (file, label, optional groups), `sample_submission.csv` (file, label), audio below.
 
-The sample names the columns: its first is the file, its second the label; `train.csv` has both.
+The sample names the columns: its first is the file, its second the label; `train.csv` has both. What is wrong with a
+training file is an error. A test file that can't be used is kept, with its fault: it costs its own row alone.
 """
 
 import csv
 import io
 import os
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pandas as pd
 
+from kit.competition.audio_files import find_audio, is_audio
+from kit.competition.groups import group_column, group_notes
 from kit.competition.listing import CompetitionError, Listing, Problems
+from kit.competition.names import told
 
 MARKER = "train.csv"
-AUDIO = (".flac", ".wav", ".ogg", ".mp3")
-GROUPS = ("group", "speaker", "recording", "session", "author", "site")  # rows of one group share a fold
 
 
 def read_table(listing: Listing) -> dict:
@@ -31,13 +33,15 @@ def read_table(listing: Listing) -> dict:
         if column not in train.columns:
             problems.add("train.csv", f"has no column {column!r}, which sample_submission.csv names")
     problems.raise_if_any()
-    group = next((name for name in GROUPS if name in train.columns and name not in (id_column, label_column)), None)
+    taken = (id_column, label_column)
+    group = group_column(list(train.columns), taken)
+    notes = group_notes(train, "train.csv", group, taken)
     # Only these: another column may have a name that means something here, such as id or fault.
     used = {id_column: "id", label_column: "label"} | ({group: "group"} if group else {})
     train = train[list(used)].rename(columns=used)
-    train["path"] = _find(train["id"], "train", "train.csv", listing, problems)
+    train["path"], _ = _find(train["id"], "train", "train.csv", listing, problems)
     test = pd.DataFrame({"id": sample[id_column]})
-    test["path"] = _find(test["id"], "test", "sample_submission.csv", listing, problems)
+    test["path"], test["fault"] = _find(test["id"], "test", "sample_submission.csv", listing, problems)
     _check_values(train, label_column, group, problems)
     _check_shared(train, test, problems)
     problems.raise_if_any()
@@ -46,12 +50,12 @@ def read_table(listing: Listing) -> dict:
         "features": "wave",
         "n_mels": None,
         "train": _placed(train, "train.csv"),
-        "test": _placed(test, "sample_submission.csv"),
+        "test": (test := _placed(test, "sample_submission.csv")),
         "classes": tuple(sorted(train["label"].unique())),
         "id_column": id_column,
         "label_columns": (label_column,),
         "cluster": "group" if group else None,
-        "notes": _unnamed(listing, train, test),
+        "notes": (*notes, *_unnamed(listing, train, test), *fault_notes(test)),
     }
 
 
@@ -106,20 +110,31 @@ def _placed(table: pd.DataFrame, file: str) -> pd.DataFrame:
     return table.assign(audio=table["path"], where=where).reset_index(drop=True)
 
 
-def _find(ids: pd.Series, folder: str, table: str, listing: Listing, problems: Problems) -> list[str]:
-    paths, seen = [], {}
+def fault_notes(test: pd.DataFrame) -> list[str]:
+    """A note for each test row that can't be used."""
+    return [
+        f"{row.where} ({row.id}): {row.fault}; it will be given the class priors"
+        for row in test[test["fault"] != ""].itertuples()
+    ]
+
+
+def _find(ids: pd.Series, folder: str, table: str, listing: Listing, problems: Problems) -> tuple[list[str], list[str]]:
+    """Each id's path, and what is wrong with its file where that costs its row alone: in the test part, if not all."""
+    paths, faults, seen = [], [], {}
     for line, name in ids.items():
-        where = f"{table}: line {line} ({name})"
-        guesses = [f"{folder}/{name}", name, *(f"{folder}/{name}{suffix}" for suffix in AUDIO)]
-        guesses = [str(PurePosixPath(guess)) for guess in guesses]  # a file has one spelling
-        path = next((guess for guess in guesses if guess in listing), guesses[0])
-        if path in seen:
-            problems.add(where, f"the same file as line {seen[path]}")
-        elif rule := listing.fault(path):
-            problems.add(where, f"{rule}: looked for {path}" if rule.startswith("no such") else rule)
-        seen.setdefault(path, line)
+        path, rule = find_audio(listing, name, folder)
+        before = seen.setdefault(path, line)
+        forgiven = folder == "test" and not listing.path_fault(path)
+        if before != line:
+            spelt = f", {told(ids[before])}, spelt {told(name)}" if ids[before] != name else ""
+            problems.add(f"{table}: line {line} ({name})", f"the same file as line {before}{spelt}")
+        elif rule and not forgiven:
+            problems.add(f"{table}: line {line} ({name})", rule)
         paths.append(path)
-    return paths
+        faults.append(rule or "")
+    if folder == "test" and all(faults):
+        problems.add(table, f"no test file can be used, such as {ids.iloc[0]}: {faults[0]}")
+    return paths, faults
 
 
 def _check_values(train: pd.DataFrame, label_column: str, group: str | None, problems: Problems) -> None:
@@ -139,7 +154,7 @@ def _check_shared(train: pd.DataFrame, test: pd.DataFrame, problems: Problems) -
 def _unnamed(listing: Listing, train: pd.DataFrame, test: pd.DataFrame) -> tuple[str, ...]:
     notes = []
     for folder, table, name in (("train", train, "train.csv"), ("test", test, "sample_submission.csv")):
-        audio = {path for path in listing.below(folder) if path.lower().endswith(AUDIO)}
+        audio = set(filter(is_audio, listing.below(folder)))
         if extra := audio - set(table["path"]):
             notes.append(f"{len(extra)} audio files in {folder}/ are not in {name}, such as {min(extra)}")
     return tuple(notes)

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kit.parts import at_least, one_of, part
+
 FILLS = ("mean", "floor")
 FLOOR = -20.0  # natural log of about 1e-9 in power, HW4's padding value
 
@@ -28,9 +30,9 @@ class MaskPlan:
         return MaskPlan(self.start.repeat(1, times), self.width.repeat(1, times), self.n_time)
 
 
-@dataclass(frozen=True)
+@part
 class SpecAugment:
-    """Time and frequency masks, drawn for each item of a batch.
+    """Time and frequency masks, drawn for each item of a batch; together they leave it a frame and a bin at the least.
 
     Filled with the item's mean in each bin: -20, the source's fill, lies far outside mean-normalised features and
     keeps a net at chance; it is there as fill="floor".
@@ -42,27 +44,29 @@ class SpecAugment:
     freq_mask_bins: int = 8
     fill: str = "mean"
 
-    def __post_init__(self):
-        for name in ("time_masks", "time_mask_frames", "freq_masks", "freq_mask_bins"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
-        if self.fill not in FILLS:
-            raise ValueError(f"fill must be one of {', '.join(FILLS)}, got {self.fill!r}")
+    def check(self):
+        at_least(self, 0, "time_masks", "time_mask_frames", "freq_masks", "freq_mask_bins")
+        one_of(self, "fill", FILLS)
 
     def draw(self, lengths: Tensor, n_mels: int, generator: torch.Generator) -> MaskPlan:
-        """A plan for items of `lengths` (B,) valid frames: widths U{0..max}, places uniform where the mask fits."""
-        is_time, most = self._masks
+        """A plan for items of `lengths` (B,) valid frames: widths U{0..widest}, starts uniform where the mask fits.
+
+        The widest mask of n such is the field's, or the n-th part of all frames (or bins) but one, rounded down.
+        """
+        is_time, most, n_masks = self._masks
         uniform = torch.rand(2, len(lengths), len(most), generator=generator).numpy().swapaxes(1, 2)  # (2, masks, B)
         size = np.where(is_time, lengths.numpy(), n_mels)
-        width = np.minimum((uniform[0] * (most + 1)).astype(np.int64), size)
+        widest = np.minimum(most, ((size - 1) // n_masks).astype(np.float32))
+        width = (uniform[0] * (widest + 1)).astype(np.int64)
         start = (uniform[1] * (size - width + 1).astype(np.float32)).astype(np.int64)
         return MaskPlan(torch.from_numpy(start), torch.from_numpy(width), self.time_masks)
 
     @cached_property
-    def _masks(self) -> tuple[np.ndarray, np.ndarray]:
-        """Which masks are of time, and the most that each covers, (masks, 1) both."""
+    def _masks(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Which masks are of time, the most that each covers, and how many there are of its sort; (masks, 1) each."""
         most = [self.time_mask_frames] * self.time_masks + [self.freq_mask_bins] * self.freq_masks
-        return np.arange(len(most))[:, None] < self.time_masks, np.array(most, np.float32)[:, None]
+        is_time = np.arange(len(most))[:, None] < self.time_masks
+        return is_time, np.array(most, np.float32)[:, None], np.where(is_time, self.time_masks, self.freq_masks)
 
     def apply(self, mel: Tensor, plan: MaskPlan, mask: Tensor | None = None, *, in_place: bool = False) -> Tensor:
         """The masked batch (B, T, F); `mask` (B, T) tells valid frames, None that all are.

@@ -1,10 +1,14 @@
-"""Which items make a batch: shuffled passes cut into epochs, half and half with pseudo labels, or by like length."""
+"""Which items make a batch: a sampler's passes cut into epochs, half and half with pseudo labels, or by like length."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import Sampler
+
+from kit.parts import at_least, make, part, part_name
 
 
 def generator_for(*key: int) -> torch.Generator:
@@ -13,19 +17,67 @@ def generator_for(*key: int) -> torch.Generator:
     return torch.Generator().manual_seed(state >> 1)
 
 
-class EpochBatches(Sampler):
-    """Batches of indices: endless shuffled passes over n items, cut into epochs of `steps` (0: one pass an epoch).
+@part
+class Shuffled:
+    """A permutation of all rows: each row once a pass."""
 
-    A pass is a permutation drawn from (seed, pass); each process takes every `world`-th index of a batch, so that all
-    of them together see each item once a pass. A last batch too small to share joins the one before it.
+    def __call__(self, target: Tensor, generator: torch.Generator) -> Tensor:
+        return torch.randperm(len(target), generator=generator)
+
+
+SHUFFLED = Shuffled()
+
+
+@part
+class Balanced:
+    """Rows drawn with replacement, as many as there are, in proportion to their class's count ** −power.
+
+    power 0 draws all rows alike, 1 all classes. A row of several labels counts as the rarest class that it is known to
+    have; rows that are known to have none are a class of their own.
     """
 
-    def __init__(self, n: int, batch_size: int, *, seed: int = 0, steps: int = 0, rank: int = 0, world: int = 1):
+    power: float = 0.5
+
+    def check(self):
+        at_least(self, 0, "power")
+
+    def __call__(self, target: Tensor, generator: torch.Generator) -> Tensor:
+        weight = row_counts(target).double() ** -self.power
+        return torch.multinomial(weight, len(target), replacement=True, generator=generator)
+
+
+def row_counts(target: Tensor) -> Tensor:
+    """How many rows there are of each row's class (N,), of class numbers (N,) or labels (N, C); as Balanced counts."""
+    if target.dim() == 1:
+        _, number, counts = target.unique(return_inverse=True, return_counts=True)
+        return counts[number]
+    has = target == 1  # unknown ones are not 1
+    none = ~has.any(1)
+    most = len(target) + 1
+    return torch.where(none, none.sum(), torch.where(has, has.sum(0), most).amin(1))
+
+
+class EpochBatches(Sampler):
+    """Batches of indices: endless passes over the rows of a target, cut into epochs of `steps` (0: one pass an epoch).
+
+    target (N,) class numbers, or (N, C) labels with NaN where unknown. sampler: `(target, generator) -> order (N,)` of
+    a pass, the generator being one of (seed, pass). Each process takes every `world`-th index of a batch, so that all
+    of them together see a pass once. A last batch too small to share joins the one before it.
+    """
+
+    def __init__(
+        self, target: Tensor, batch_size: int, *, sampler: Any = SHUFFLED, seed: int = 0, steps: int = 0,
+        rank: int = 0, world: int = 1,
+    ):  # fmt: skip
+        n = len(target)
         if not batch_size >= 1 or batch_size < world:
             raise ValueError(f"batch_size must be at least 1 and the number of processes ({world}), got {batch_size}")
         if n < world:
             raise ValueError(f"there must be at least one item for each of {world} processes, got {n}")
-        self.n, self.batch_size, self.seed, self.rank, self.world = n, batch_size, seed, rank, world
+        self.target, self.n, self.batch_size, self.seed, self.rank, self.world = (
+            target, n, batch_size, seed, rank, world
+        )  # fmt: skip
+        self.name, self.sampler = part_name(sampler), make(sampler)
         short = n % batch_size
         # A batch of one item has no variance for batch norm, and one smaller than `world` leaves a process idle.
         joins = n > batch_size and 0 < short < max(2, world)
@@ -42,11 +94,17 @@ class EpochBatches(Sampler):
     def __iter__(self) -> Iterator[list[int]]:
         order, drawn = None, -1
         for batch in range(self.epoch * self.steps, (self.epoch + 1) * self.steps):
-            number, place = divmod(batch, self.passes)
+            number, nth = divmod(batch, self.passes)
             if number != drawn:
-                order, drawn = torch.randperm(self.n, generator=generator_for(self.seed, number)).tolist(), number
-            end = self.n if place == self.passes - 1 else (place + 1) * self.batch_size
-            yield order[place * self.batch_size : end][self.rank :: self.world]
+                order, drawn = self._order(generator_for(self.seed, number)), number
+            end = self.n if nth == self.passes - 1 else (nth + 1) * self.batch_size
+            yield order[nth * self.batch_size : end][self.rank :: self.world]
+
+    def _order(self, generator: torch.Generator) -> list[int]:
+        order = torch.as_tensor(self.sampler(self.target, generator))
+        if order.shape != (self.n,) or order.is_floating_point() or not ((order >= 0) & (order < self.n)).all():
+            raise ValueError(f"{self.name} must give {self.n} rows' numbers from 0 to {self.n - 1}, got {order}")
+        return order.tolist()
 
 
 class HalfReal(Sampler):
@@ -68,21 +126,31 @@ class HalfReal(Sampler):
 
 
 def train_batches(
-    n_real: int, n_pseudo: int, batch_size: int, *, seed: int, steps: int, rank: int, world: int
+    target: Tensor,
+    n_pseudo: int,
+    batch_size: int,
+    *,
+    sampler: Any = SHUFFLED,
+    seed: int,
+    steps: int,
+    rank: int,
+    world: int,
 ) -> EpochBatches | HalfReal:
-    """Batches over n_real items, or where there are pseudo items half and half, each half in passes of its own.
+    """Batches over the real items of a target, or where there are pseudo items half and half, each half in passes of
+    its own: the sampler's over what is real, shuffled ones over the pseudo items.
 
     An epoch of 0 steps is one pass over the real items. Raises ValueError where a half is smaller than `world`.
     """
+    shares = {"seed": seed, "rank": rank, "world": world}
     if not n_pseudo:
-        return EpochBatches(n_real, batch_size, seed=seed, steps=steps, rank=rank, world=world)
+        return EpochBatches(target, batch_size, sampler=sampler, steps=steps, **shares)
     if batch_size < 2 * world or n_pseudo < world:
         raise ValueError(
             f"batch_size must be at least {2 * world}, a real and a pseudo item a process, and so many pseudo items be "
             f"there ({world}), got {batch_size} and {n_pseudo}"
         )
-    real = EpochBatches(n_real, batch_size // 2, seed=seed, steps=steps, rank=rank, world=world)
-    pseudo = EpochBatches(n_pseudo, batch_size - batch_size // 2, seed=seed, steps=len(real), rank=rank, world=world)
+    real = EpochBatches(target, batch_size // 2, sampler=sampler, steps=steps, **shares)
+    pseudo = EpochBatches(torch.zeros(n_pseudo), batch_size - batch_size // 2, steps=len(real), **shares)
     return HalfReal(real, pseudo)
 
 

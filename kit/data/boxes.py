@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from kit.data.audio import MelSpec
+from kit.data.features import LogMel
 
 TRUE_SHARE = 0.5  # of the crops of a recording that has both are around a true box
 HEARD_SHARE = 0.5  # of a box, or of the crop, that must be in a crop for the call to be heard there
@@ -21,15 +21,17 @@ FALSE, TRUE, PSEUDO = 0, 1, 2
 
 @dataclass(frozen=True)
 class Boxes:
-    """The boxes of one recording, as arrays (K,): first and last unit (frame or sample), class number, kind."""
+    """The boxes of one recording, as arrays (K,): first and last unit (frame or sample), class number, and FALSE, TRUE
+    or PSEUDO.
+    """
 
     start: np.ndarray
     end: np.ndarray
     number: np.ndarray
-    kind: np.ndarray
+    says: np.ndarray
 
 
-def frame_box(t_min: np.ndarray, t_max: np.ndarray, frames: np.ndarray, mel: MelSpec) -> tuple[np.ndarray, np.ndarray]:
+def frame_box(t_min: np.ndarray, t_max: np.ndarray, frames: np.ndarray, mel: LogMel) -> tuple[np.ndarray, np.ndarray]:
     """First frame and the one after the last whose centres lie between two times (s), at least one frame in all."""
     centre = mel.window_seconds / 2
     start = np.ceil((np.asarray(t_min) - centre) / mel.hop_seconds).clip(0, np.asarray(frames) - 1).astype(np.int64)
@@ -37,15 +39,15 @@ def frame_box(t_min: np.ndarray, t_max: np.ndarray, frames: np.ndarray, mel: Mel
     return start, np.maximum(end, start + 1).clip(max=frames)
 
 
-def boxes_of_rows(boxes: pd.DataFrame, classes: Sequence[str], table: pd.DataFrame, mel: MelSpec, kind: str):
+def boxes_of_rows(boxes: pd.DataFrame, classes: Sequence[str], table: pd.DataFrame, mel: LogMel, packed: str):
     """A competition's boxes by row of a store's index and class number: columns row, number, true, start, end.
 
-    start and end are in frames, or for a store of kind "wave" in samples.
+    start and end are in frames, or where a store packs "wave" in samples.
     """
     train = table[table["split"] == "train"]
     row = pd.Series(train.index, index=train["id"])[boxes["id"]].to_numpy()
     size = table["frames"].to_numpy()[row]
-    if kind == "mel":
+    if packed == "mel":
         start, end = frame_box(boxes["t_min"], boxes["t_max"], size, mel)
     else:
         times = boxes[["t_min", "t_max"]].to_numpy().T
@@ -65,9 +67,9 @@ class BoxCrops:
     def __init__(self, store, pseudo=None, weights_at: Callable[[int], tuple[float, float]] | None = None):
         self.n_classes = len(store.classes)
         self.weights_at = weights_at or (lambda epoch: (1.0, 1.0))
-        table = store.boxes.assign(kind=np.where(store.boxes["true"], TRUE, FALSE))
+        table = store.boxes.assign(says=np.where(store.boxes["true"], TRUE, FALSE))
         self.of_row = _by_row(table)
-        self.pseudo_of_row = {} if pseudo is None else _by_row(pseudo.assign(kind=PSEUDO))
+        self.pseudo_of_row = {} if pseudo is None else _by_row(pseudo.assign(says=PSEUDO))
 
     def draw_starts(
         self, row: np.ndarray, is_pseudo: np.ndarray, size: np.ndarray, segment: int, generator
@@ -75,11 +77,11 @@ class BoxCrops:
         """Where each item's crop begins in its recording (B,): a box lies in it, or it lies in the box."""
         drawn = torch.rand(len(row), 3, generator=generator).tolist()
         starts = []
-        for number, pseudo, n, (kind, which, where) in zip(row.tolist(), is_pseudo, size.tolist(), drawn, strict=True):
+        for number, pseudo, n, (says, which, where) in zip(row.tolist(), is_pseudo, size.tolist(), drawn, strict=True):
             low, high = 0, max(0, n - segment)
             if boxes := (self.pseudo_of_row if pseudo else self.of_row).get(number):
-                place = _pick(boxes, kind, which)
-                begin, end = int(boxes.start[place]), int(boxes.end[place])
+                box = _pick(boxes, says, which)
+                begin, end = int(boxes.start[box]), int(boxes.end[box])
                 first, last = sorted((end - segment, begin))  # a box longer than the crop holds the crop
                 low, high = min(max(first, 0), high), min(max(last, 0), high)
             starts.append(low + int(where * (high - low + 1)))
@@ -97,7 +99,7 @@ class BoxCrops:
                 target[item, boxes.number[heard]] = 1.0
                 is_true[item, boxes.number[heard]] = False
             if boxes := self.of_row.get(number):
-                heard, says_true = _heard(boxes, begin, n), boxes.kind == TRUE
+                heard, says_true = _heard(boxes, begin, n), boxes.says == TRUE
                 target[item, boxes.number[~says_true]] = 0.0
                 is_true[item, boxes.number[~says_true | heard]] = True
                 target[item, boxes.number[says_true & heard]] = 1.0
@@ -111,15 +113,15 @@ class BoxCrops:
 
 
 def _by_row(table) -> dict[int, Boxes]:
-    columns = ("start", "end", "number", "kind")
-    return {int(row): Boxes(*(found[name].to_numpy() for name in columns)) for row, found in table.groupby("row")}
+    columns = ("start", "end", "number", "says")
+    return {int(row): Boxes(*(group[name].to_numpy() for name in columns)) for row, group in table.groupby("row")}
 
 
-def _pick(boxes: Boxes, kind: float, which: float) -> int:
-    """A box: of one kind by TRUE_SHARE where both kinds are there, then any of that kind."""
-    wanted = boxes.kind == FALSE if kind >= TRUE_SHARE else boxes.kind != FALSE
-    places = np.flatnonzero(wanted) if wanted.any() else np.arange(len(wanted))
-    return int(places[int(which * len(places))])
+def _pick(boxes: Boxes, says: float, which: float) -> int:
+    """A box: a true or pseudo one by TRUE_SHARE where there are false ones too, then any of those."""
+    wanted = boxes.says == FALSE if says >= TRUE_SHARE else boxes.says != FALSE
+    choices = np.flatnonzero(wanted) if wanted.any() else np.arange(len(wanted))
+    return int(choices[int(which * len(choices))])
 
 
 def _heard(boxes: Boxes, begin: int, n: int) -> np.ndarray:

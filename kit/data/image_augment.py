@@ -5,10 +5,13 @@ arXiv 1512.03385, section 4.2: a border of 4 pixels for CIFAR-10). It stands whe
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from kit.parts import at_least, part, part_name
 
 
 @dataclass(frozen=True)
@@ -23,25 +26,37 @@ class CropPlan:
         return CropPlan(*(value.to(device, non_blocking=True) for value in vars(self).values()))
 
 
-@dataclass(frozen=True)
+@part
 class ImageAugment:
-    """Crops and mirror images of rows (B, H, W · channels). crop_pixels is the border's width, 0 for no crop."""
+    """Crops and mirror images. crop_pixels is the border's width, 0 for no crop; flip mirrors half of the images."""
+
+    crop_pixels: int = 0
+    flip: bool = False
+
+    def check(self):
+        at_least(self, 0, "crop_pixels")
+
+    def check_with(self, experiment: Any):
+        if not hasattr(experiment.features, "channels"):
+            raise ValueError(f"features must be Pixels with ImageAugment, got {part_name(experiment.features)}")
+
+    def make(self, features: Any) -> "ImageCrops":
+        return ImageCrops(features.channels, self.crop_pixels, self.flip)
+
+
+@dataclass(frozen=True)
+class ImageCrops:
+    """ImageAugment at work, on rows (B, H, W · channels)."""
 
     channels: int
     crop_pixels: int = 0
     flip: bool = False
 
-    def __post_init__(self):
-        if self.channels < 1:
-            raise ValueError(f"channels must be at least 1, got {self.channels}")
-        if self.crop_pixels < 0:
-            raise ValueError(f"crop_pixels must be at least 0, got {self.crop_pixels}")
-
     def draw(self, lengths: Tensor, n_bins: int, generator: torch.Generator) -> CropPlan:
         """A plan for `lengths` (B,) images: places uniform in 0 to 2 · crop_pixels, each image's its own."""
-        place = torch.randint(2 * self.crop_pixels + 1, (2, len(lengths)), generator=generator)
+        corner = torch.randint(2 * self.crop_pixels + 1, (2, len(lengths)), generator=generator)
         mirrored = torch.rand(len(lengths), generator=generator) < 0.5
-        return CropPlan(*place, mirrored if self.flip else torch.zeros_like(mirrored))
+        return CropPlan(*corner, mirrored if self.flip else torch.zeros_like(mirrored))
 
     def apply(self, mel: Tensor, plan: CropPlan, mask: Tensor | None = None, *, in_place: bool = False) -> Tensor:
         """The cut images (B, H, W · channels), new ones whatever in_place says; images are whole, so mask is None."""

@@ -1,115 +1,107 @@
-"""Mixup: a plan (λ, permutation, place), drawn once, applied to what is at the place and to the targets.
+"""Mixup: how the plans of kit.data.mix_plan are drawn, and for which places of a net.
 
-h' = λ h + (1 − λ) h[π], λ ~ Beta(α, α), at the input (Zhang et al. 2018, arXiv 1710.09412) or between two stages of
-the net (Verma et al. 2019, arXiv 1806.05236). Where the source takes x and x[π] through the first stages one after
-the other, we permute what one pass gives. In eval that is the same; in training the two halves see one batch norm, as
-they would, and an item keeps its own dropout when it is the other half. The last map is mixed as the last stage ends,
-so after the activation of a net that has one there: the source mixes before it, but never inside a residual block.
+At the input (Zhang et al. 2018, arXiv 1710.09412), of waves or of log-mels, or between two stages of the net (Verma et
+al. 2019, arXiv 1806.05236), at the source's places: the input and each stage before the last. The last map is mixed as
+the last stage ends, so after the activation of a net that has one there: the source mixes before it, but never inside a
+residual block.
 """
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-# mix: the places its λ is for (None: `mix_places`, or every one from the input to the last stage), and its own α.
-# 1 and 0.1 are the sources'. The embedding takes the last map's, for after a mean over time the two are one.
-MIXES = {
-    "none": ((), 0.0),
-    "input": (("input",), 1.0),
-    "wave": (("wave",), 1.0),
-    "manifold": (None, 1.0),
-    "last_layer": (("final",), 0.1),
-    "embedding": (("embedding",), 0.1),
-}
+from kit.data.mix_plan import MixPlan
+from kit.parts import at_least, make, one_of, part, part_name, share
+
+# λ ~ Beta(α, α) by the place, 1 and 0.1 being the sources'. The embedding takes the last map's: after a mean over time
+# the two are one.
+ALPHAS = {"input": 1.0, "wave": 1.0, "manifold": 1.0, "last_layer": 0.1, "embedding": 0.1}
+NEEDED = ("place", "mix", "apply", "target", "to", "repeated", "lam", "perm")  # of a plan of one's own
 
 
-@dataclass(frozen=True)
-class MixPlan:
-    """From `place` on, item i is lam of itself and 1 − lam of item perm[i].
-
-    lam: () for the whole batch, or (B,); perm: (B,). Raises ValueError where they are not, as far as they are on a CPU.
-    """
-
-    lam: Tensor
-    perm: Tensor
-    place: str
-
-    def __post_init__(self):
-        if self.lam.shape not in ((), self.perm.shape):
-            raise ValueError(f"lam must be () or {tuple(self.perm.shape)} like perm, got {tuple(self.lam.shape)}")
-        if self.lam.device.type != "cpu":  # a look at the values would make the host wait for the card
-            return
-        if not ((self.lam >= 0) & (self.lam <= 1)).all():
-            raise ValueError(f"lam must be in [0, 1], got {self.lam.tolist()}")
-        if not torch.equal(self.perm.sort().values, torch.arange(len(self.perm))):
-            raise ValueError(f"perm must be a permutation of 0 to {len(self.perm) - 1}, got {self.perm.tolist()}")
-
-    def to(self, device: str | torch.device) -> "MixPlan":
-        return MixPlan(self.lam.to(device, non_blocking=True), self.perm.to(device, non_blocking=True), self.place)
-
-    def repeated(self, times: int) -> "MixPlan":
-        """The plan for `times` blocks (times · B, ...) of the items, such as their views, each mixed within itself."""
-        blocks = torch.arange(times, device=self.perm.device)[:, None] * len(self.perm)
-        lam = self.lam.repeat(times) if self.lam.dim() else self.lam
-        return MixPlan(lam, (blocks + self.perm).flatten(), self.place)
-
-    def apply(self, h: Tensor) -> Tensor:
-        """The mixture of any (B, ...), of its shape and dtype."""
-        lam = self.lam.to(h.dtype).view(-1, *[1] * (h.dim() - 1))  # (1 or B, 1, ...)
-        return torch.lerp(h.index_select(0, self.perm), h, lam)  # exactly h where lam is 1
-
-    def mix(self, place: str, h: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """What goes on from a place of a Net: the mixture at the plan's own, valid where either half is.
-
-        A compiled net has a graph for each place: raise torch._dynamo.config.recompile_limit where there are over 8.
-        """
-        if place != self.place:
-            return h, mask
-        return self.apply(h), None if mask is None else mask | mask.index_select(0, self.perm)
-
-    def target(self, target: Tensor, n_classes: int) -> Tensor:
-        """The mixture's shares of classes (B, C), of class numbers (B,) or of labels (B, C).
-
-        Cross-entropy with it is λ·ℓ(p, y) + (1 − λ)·ℓ(p, y[π]), and a head's margin becomes m times the share.
-        """
-        labels = functional.one_hot(target, n_classes) if target.dim() == 1 else target
-        return self.apply(labels.float())
-
-
-@dataclass(frozen=True)
+@part
 class Mixup:
-    """How plans are drawn: λ ~ Beta(alpha, alpha) for a batch or for each of its items, the place one of `places`.
+    """Mixtures of two items of a batch, in epochs `from_epoch` to `until_epoch` (as the log counts them; 0 has no end).
 
-    A batch is mixed with `probability`, in epochs `from_epoch` to `until_epoch` (from 1; 0 has no end).
+    place: "wave" (of features Wave), "input" (log-mels), "manifold" (one of several places of the net, drawn for each
+    batch), "last_layer" (the last map, before pooling) or "embedding" (what pooling gives).
+    alpha: of Beta(alpha, alpha), 0 for the place's own. per_row: a λ for each item, not one for the batch.
+    places: of "manifold", such as ("input", "layer1"); empty for those the net names.
     """
+
+    place: str = "manifold"
+    alpha: float = 0.0
+    probability: float = 1.0  # that a batch is mixed
+    per_row: bool = False
+    places: tuple = ()
+    from_epoch: int = 1
+    until_epoch: int = 0
+
+    def check(self):
+        one_of(self, "place", ALPHAS)
+        at_least(self, 0, "alpha", "until_epoch")
+        at_least(self, 1, "from_epoch")
+        share(self, "probability")
+        if self.places and self.place != "manifold":
+            raise ValueError(f'places must be empty unless place is "manifold", got {self.places!r}')
+        if not all(isinstance(place, str) for place in self.places):
+            raise ValueError(f"places must be names of places, got {self.places!r}")
+        if len(set(self.places)) < len(self.places):
+            raise ValueError(f"places must name each place once, got {self.places!r}")
+        if 0 < self.until_epoch < self.from_epoch:
+            raise ValueError(
+                f"until_epoch must be 0 or at least from_epoch ({self.from_epoch}), got {self.until_epoch}"
+            )
+
+    def check_with(self, experiment: Any):
+        if "wave" in (self.place, *self.places) and getattr(experiment.features, "packs", "mel") != "wave":
+            raise ValueError(f'features must be Wave with place "wave", got {part_name(experiment.features)}')
+        if self.from_epoch > experiment.loop.epochs:
+            raise ValueError(f"from_epoch must be at most epochs ({experiment.loop.epochs}), got {self.from_epoch}")
+
+    def drawer(self, net_places: tuple[str, ...], stage_names: tuple[str, ...], has_waves: bool) -> "MixDrawer":
+        """What draws plans for a net of these stages, whose distinct places to mix at are net_places.
+
+        Raises ValueError listing the places where one is asked for that the net, or the store, does not have.
+        """
+        last = stage_names[-1:]
+        known = (*(["wave"] if has_waves else []), "input", *stage_names, *(["embedding"] if stage_names else []))
+        named = {"manifold": self.places or net_places, "last_layer": last}
+        places = named.get(self.place, (self.place,))
+        if not places or (self.place == "manifold" and not self.places and set(places) <= {"input"}):
+            raise ValueError(
+                f'place "{self.place}" needs a net with stages to mix between, and this one has none; its places are '
+                f"{', '.join(known)}"
+            )
+        for place in places:
+            if place not in known:
+                field = "places must be among" if self.places else "place must be one of"
+                raise ValueError(f"{field} {', '.join(known)} for this net, got {place!r}")
+        return MixDrawer(
+            places, self.alpha or ALPHAS[self.place], self.probability, self.per_row, self.from_epoch,
+            self.until_epoch or math.inf, last,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class MixDrawer:
+    """draw(items, epoch, generator) -> MixPlan | None, at one of `places`, equally likely. `last`: the last map's."""
 
     places: tuple[str, ...]
     alpha: float = 1.0
     probability: float = 1.0
     per_row: bool = False
     from_epoch: int = 1
-    until_epoch: int = 0
-
-    def __post_init__(self):
-        if not self.places or len(set(self.places)) < len(self.places):
-            raise ValueError(f"places must name one place or more, each once, got {self.places!r}")
-        if not 0 < self.alpha < float("inf"):
-            raise ValueError(f"alpha must be above 0 and finite, got {self.alpha}")
-        if not 0 <= self.probability <= 1:
-            raise ValueError(f"probability must be in [0, 1], got {self.probability}")
-        if self.from_epoch < 1:
-            raise ValueError(f"from_epoch must be at least 1, got {self.from_epoch}")
-        if self.until_epoch and self.until_epoch < self.from_epoch:
-            raise ValueError(
-                f"until_epoch must be 0 or at least from_epoch ({self.from_epoch}), got {self.until_epoch}"
-            )
+    until_epoch: float = math.inf
+    last: tuple[str, ...] = ()
 
     def draw(self, items: int, epoch: int, generator: torch.Generator) -> MixPlan | None:
         """The plan for a batch of `items` in an epoch (from 1); None where it is not mixed."""
-        if epoch < self.from_epoch or self.until_epoch and epoch > self.until_epoch:
+        if not self.from_epoch <= epoch <= self.until_epoch:
             return None
         if torch.rand((), generator=generator).item() >= self.probability:
             return None
@@ -117,26 +109,32 @@ class Mixup:
         perm = torch.randperm(items, generator=generator)
         seed = torch.randint(2**62, (), generator=generator).item()  # torch's own Beta takes no generator
         lam = np.random.default_rng(seed).beta(self.alpha, self.alpha, items if self.per_row else None)
-        return MixPlan(torch.as_tensor(lam, dtype=torch.float32), perm, place)
+        return MixPlan(torch.as_tensor(lam, dtype=torch.float32), perm, place, place in self.last)
 
 
-def build_mixup(config, stage_names: tuple[str, ...], features: str) -> Mixup | None:
-    """The mixup of a config's mix fields, for a net of these stages; None where none is drawn.
+class OwnDrawer:
+    """A mixup of one's own: an object with draw(items, epoch, generator) -> plan or None. The plans are checked."""
 
-    Raises ValueError listing the places where one is asked for that the net, or features "mel", does not have.
-    """
-    if config.drawn_mix == "none":
+    def __init__(self, mix: Any):
+        self.name, self.mix = part_name(mix), make(mix)
+        if not hasattr(self.mix, "draw"):
+            raise ValueError(f"mix must have draw(items, epoch, generator), and {self.name} has none")
+
+    def draw(self, items: int, epoch: int, generator: torch.Generator) -> Any:
+        plan = self.mix.draw(items, epoch, generator)
+        missing = [name for name in NEEDED if plan is not None and not hasattr(plan, name)]
+        if missing:
+            raise ValueError(f"a plan of {self.name} must have {', '.join(NEEDED)}, and lacks {', '.join(missing)}")
+        return plan
+
+
+def mix_drawer(
+    mix: Any, net_places: tuple[str, ...], stage_names: tuple[str, ...], has_waves: bool
+) -> MixDrawer | OwnDrawer | None:
+    """What draws the plans of an experiment's mix; None where nothing is mixed."""
+    if mix is None:
         return None
-    places, alpha = MIXES[config.drawn_mix]
-    places = places or config.mix_places or ("input", *stage_names)
-    known = (*(["wave"] if features == "wave" else []), "input", *stage_names, "embedding")
-    for place in places:
-        if place not in known:
-            raise ValueError(f"mix_places must be among {', '.join(known)}, got {place!r}")
-    return Mixup(
-        places, config.mix_alpha or alpha, config.mix_probability, config.mix_per_row,
-        config.mix_from_epoch, config.mix_until_epoch,
-    )  # fmt: skip
+    return mix.drawer(net_places, stage_names, has_waves) if hasattr(mix, "drawer") else OwnDrawer(mix)
 
 
 def mixup_accuracy(logits: Tensor, target: Tensor, plan: MixPlan | None) -> Tensor:

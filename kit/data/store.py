@@ -1,42 +1,39 @@
 """The packed store: a competition's features in one memory-mapped array, with offsets and labels.
 
     <cache>/<key>/features.bin    (total frames, width) rows, end to end
-                  index.parquet   one row an utterance: id, split, label, target, group, start, frames
+                  index.parquet   one row an utterance: id, split, label, target, group, start, frames, fault, note
                   boxes.parquet   of a competition with boxes: row, number (of the class), true, start, end
                   store.json      width, dtype, kind, task, parameters
 
-The key is a hash of the tables, of every file's name, size and time of change, and of the parameters, so that a store
-can't outlive its data. It is written beside and renamed: a kill leaves the whole of it or nothing.
+The key is a hash of the tables, of every file's content and of the parameters: data that were copied, moved or touched
+open the same store, other data never do. It is written beside and renamed: a kill leaves the whole of it or nothing.
 """
 
 import hashlib
 import json
 import os
 import warnings
-from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import joblib
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 from tqdm.std import tqdm
 
+from kit.atomic import making
 from kit.competition.competition import Competition
-from kit.competition.images import image_rows
 from kit.competition.labels import known_matrix
 from kit.competition.listing import Problems
-from kit.data.atomic import making
-from kit.data.audio import LogMel, MelSpec, load_wave
 from kit.data.boxes import boxes_of_rows
+from kit.data.digests import file_digests, remember
 from kit.data.feature_file import FeatureFile
-from kit.data.tensors import mel_dtype, read_mels
+from kit.data.features import LogMel
+from kit.data.rows import INT16 as INT16
+from kit.data.rows import read_rows
 
-VERSION = 1
-INT16 = 32767.0
-MOST_FRAMES = 1024  # of one log-mel at once: a minute at 48 kHz takes 350 MB of spectra, on each core
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -48,7 +45,7 @@ class Store:
     index: pd.DataFrame
     kind: str  # "mel" or "wave"
     classes: tuple[str, ...]
-    mel: MelSpec | None  # how log-mels are, or will be, made from waves; None where the files held log-mels or pixels
+    mel: LogMel | None  # how log-mels are, or will be, made from waves; None where the files held log-mels or pixels
     task: str = "single"
     boxes: pd.DataFrame | None = None  # start and end in frames, or samples, of the recording
     file: FeatureFile | None = None  # what `features` lie in; None where they are in memory
@@ -69,35 +66,50 @@ class Store:
         return self.index["target"].to_numpy()[np.asarray(rows)]
 
     def faults(self) -> pd.DataFrame:
-        """Columns id, fault: the test recordings that can't be used, and why."""
-        if "fault" not in self.index:
-            return pd.DataFrame({"id": [], "fault": []})
-        return self.index.loc[self.index["fault"] != "", ["id", "fault"]].reset_index(drop=True)
+        """Columns id, fault: the test rows whose files can't be used, and why."""
+        return self._told("fault")
+
+    def notes(self) -> pd.DataFrame:
+        """Columns id, note: files that were read, and what is odd about them."""
+        return self._told("note")
+
+    def _told(self, column: str) -> pd.DataFrame:
+        if column not in self.index:
+            return pd.DataFrame({"id": [], column: []})
+        return self.index.loc[self.index[column] != "", ["id", column]].reset_index(drop=True)
 
 
 def pack(
     competition: Competition,
     cache: str | Path = "cache",
-    mel: MelSpec | None = None,
+    mel: LogMel | None = None,
     kind: str = "mel",
     progress: bool = True,
 ) -> Store:
     """The competition's store, packed now or opened where it was packed before.
 
     kind "mel" holds log-mels (computed by `mel` where the files are audio), "wave" the audio itself.
-    Raises CompetitionError naming each file that can't be read, is misshaped, or holds NaN or inf.
+    A test file that can't be read, is misshaped, or holds NaN or inf costs its own row: Store.faults() names it. Silent
+    recordings and the like, which Store.notes() names, are counted in a warning.
+    Raises CompetitionError naming each such training file.
     """
     if kind not in ("mel", "wave"):
         raise ValueError(f'kind must be "mel" or "wave", got {kind!r}')
     if kind == "wave" and "audio" not in competition.train:
         raise ValueError(f'kind "wave" needs audio files, and {competition.folder} has none')
-    mel = (mel or MelSpec()) if competition.features == "wave" or kind == "wave" else None
+    mel = (mel or LogMel()) if competition.features == "wave" or kind == "wave" else None
     table = _table(competition)
-    folder = Path(cache) / _key(competition, table, mel, kind)
+    digests = file_digests(competition.listing, _paths(table, kind), cache)
+    folder = Path(cache) / _key(competition, table, mel, kind, digests)
     if not (folder / "store.json").exists():
         with making(folder) as beside:
             _write(competition, table, mel, kind, beside, progress)
-    return open_store(folder)
+    store = open_store(folder)
+    remember(competition.listing, digests, folder)
+    for note, files in store.notes().groupby("note")["id"]:
+        told = f"{len(files)} of {len(store.index)} files, such as {files.iloc[0]}: {note}"
+        warnings.warn(f"{competition.folder}: {told}", stacklevel=2)
+    return store
 
 
 def open_store(folder: str | Path) -> Store:
@@ -109,7 +121,7 @@ def open_store(folder: str | Path) -> Store:
         has_boxes = (folder / "boxes.parquet").exists()
         boxes = pd.read_parquet(folder / "boxes.parquet") if has_boxes else None
         shape = (int(index["frames"].sum()), header["width"])
-        mel = MelSpec(**header["mel"]) if header["mel"] else None
+        mel = LogMel(**header["mel"]) if header["mel"] else None
         expected = int(np.prod(shape)) * np.dtype(header["dtype"]).itemsize
         kind, classes, task = header["kind"], tuple(header["classes"]), header.get("task", "single")
     except (LookupError, TypeError, ValueError, OSError) as error:
@@ -131,17 +143,16 @@ def _table(competition: Competition) -> pd.DataFrame:
     )
     numbers = {name: number for number, name in enumerate(competition.classes)}
     table["target"] = table["label"].map(numbers).fillna(-1).astype("int64")
-    if "fault" in table:
-        table["fault"] = table["fault"].fillna("")
+    table["fault"] = table["fault"].fillna("") if "fault" in table else ""
     return table
 
 
-def _key(competition: Competition, table: pd.DataFrame, mel: MelSpec | None, kind: str) -> str:
-    names = table["audio"] if kind == "wave" else table["path"]
-    entries = competition.listing.entries
-    files = [
-        (path, *(asdict(entries[path]).values() if path in entries else ())) for path in map(os.path.normpath, names)
-    ]
+def _paths(table: pd.DataFrame, kind: str) -> list[str]:
+    return list(map(os.path.normpath, table["audio"] if kind == "wave" else table["path"]))
+
+
+def _key(competition: Competition, table: pd.DataFrame, mel: LogMel | None, kind: str, digests: dict[str, str]) -> str:
+    files = [(path, digests[path]) for path in _paths(table, kind)]
     rows = table[[name for name in ("id", "label", "group", "split") if name in table]].astype(str).to_numpy().tolist()
     facts = [VERSION, kind, competition.classes, asdict(mel) if mel else None, files, rows]
     if competition.boxes is not None:
@@ -150,12 +161,13 @@ def _key(competition: Competition, table: pd.DataFrame, mel: MelSpec | None, kin
 
 
 def _write(competition, table, mel, kind, folder: Path, progress: bool) -> None:
-    problems, lengths, width, dtype = Problems(competition.folder), [], 0, ""
+    problems, lengths, width, dtype, notes = Problems(competition.folder), [], 0, "", {}
     # A file may hold a sparse tensor, which is refused, but must not be trusted until then.
     with (folder / "features.bin").open("wb") as file, torch.sparse.check_sparse_tensor_invariants():
-        read = tqdm(_read(competition, table, mel, kind), "packing", len(table), disable=not progress, unit="file")
+        items = read_rows(competition, table, mel, kind, notes)
+        read = tqdm(items, "packing", len(table), disable=not progress, unit="file")
         for row, item in zip(table.itertuples(), read, strict=True):
-            if isinstance(item, str) and row.split == "test" and "fault" in table:
+            if isinstance(item, str) and row.split == "test":
                 table.at[row.Index, "fault"] = item  # it has no frames, and costs the submission nothing
                 lengths.append(0)
                 continue
@@ -170,7 +182,8 @@ def _write(competition, table, mel, kind, folder: Path, progress: bool) -> None:
         os.fsync(file.fileno())
     table["frames"] = lengths
     table["start"] = np.cumsum([0, *lengths[:-1]])
-    kept = ["id", "split", "label", "target", "group", "start", "frames", "fault"]
+    table["note"] = [notes.get(path, "") for path in table["audio" if kind == "wave" else "path"]]
+    kept = ["id", "split", "label", "target", "group", "start", "frames", "fault", "note"]
     table[[name for name in kept if name in table]].to_parquet(folder / "index.parquet")
     if competition.boxes is not None:
         boxes_of_rows(competition.boxes, competition.classes, table, mel, kind).to_parquet(folder / "boxes.parquet")
@@ -184,60 +197,3 @@ def _write(competition, table, mel, kind, folder: Path, progress: bool) -> None:
         "task": competition.task,
     }
     (folder / "store.json").write_text(json.dumps(header, indent=1))
-
-
-def _read(competition, table, mel, kind) -> Iterator[np.ndarray | str]:
-    """Each row's (frames, width) array in order, or the rule that its file breaks."""
-    if competition.features == "image":
-        return (yield from image_rows(competition.folder, table))
-    faults = table.get("fault", [""] * len(table))
-    if kind == "wave":
-        files = zip(table["audio"], faults, strict=True)
-        jobs = (_job(_wave, fault, competition.folder / path, mel) for path, fault in files)
-    elif competition.features == "wave":
-        to_mel = LogMel(mel)
-        files = zip(table["path"], faults, strict=True)
-        jobs = (_job(_wave_mel, fault, competition.folder / path, mel, to_mel) for path, fault in files)
-    else:
-        paths = [competition.folder / path for path in table["path"]]
-        sizes = [competition.listing.entries[os.path.normpath(path)].size for path in table["path"]]
-        shapes = [(int(n), competition.n_mels) for n in table["frames"]]
-        return (yield from read_mels(paths, sizes, shapes, mel_dtype(paths[0])))
-    found = joblib.Parallel(n_jobs=-1, prefer="threads", return_as="generator")(jobs)
-    try:
-        for item in found:  # noqa: UP028 - yield from would close it itself
-            yield item
-    finally:
-        with warnings.catch_warnings(action="ignore"):  # joblib's, of what was read in vain where a disk is full
-            found.close()
-
-
-def _job(function: Callable, fault: str, *arguments):
-    """A job that reads a file, or hands on the fault that it is known to have."""
-    return joblib.delayed(str)(fault) if fault else joblib.delayed(function)(*arguments)
-
-
-def _wave(path: Path, mel: MelSpec) -> np.ndarray | str:
-    try:
-        wave = load_wave(path, mel.sample_rate_hz)  # (N,)
-    except ValueError as error:
-        return str(error)
-    if len(wave) < mel.window_samples:
-        return f"must hold at least one window of {mel.window_samples} samples, got {len(wave)}"
-    return (wave.clamp(-1, 1) * INT16).round().to(torch.int16).numpy()[:, None]
-
-
-def _wave_mel(path: Path, mel: MelSpec, to_mel: LogMel) -> np.ndarray | str:
-    try:
-        wave = load_wave(path, mel.sample_rate_hz)[None]  # (1, N)
-        # Half precision: its steps at these values are under 0.016, or 0.07 dB.
-        return torch.cat([to_mel(part)[0].half() for part in _stretches(wave, mel)]).numpy()  # (T, F)
-    except ValueError as error:
-        return str(error)
-
-
-def _stretches(wave: Tensor, mel: MelSpec) -> Iterator[Tensor]:
-    """A wave (1, N) in parts whose frames, end to end, are those of the whole."""
-    hop, reach = mel.hop_samples, (MOST_FRAMES - 1) * mel.hop_samples + mel.window_samples
-    for first in range(0, max(1, mel.n_frames(wave.shape[1])), MOST_FRAMES):
-        yield wave[:, first * hop : first * hop + reach]

@@ -4,8 +4,11 @@ import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+from kit.parts import ordered, part, part_name, share
 
 LIMITS = {
     "snr_db": (-60.0, 120.0),
@@ -14,40 +17,49 @@ LIMITS = {
     "stretch_rate": (0.5, 10.0),  # below 0.5 audiomentations' stretcher adds random phases of its own, unseeded
     "background_snr_db": (-60.0, 120.0),
 }
-Range = tuple[float, float]
 
 
+@part
 class WaveAugment:
     """Time stretch, pitch shift, background noise, white noise, gain: in this order, each with `probability`.
 
     A range of None leaves its step out; within a range the draw is uniform. A stretched wave is cut or padded with
-    zeros to its old length. `background_folder` is searched for audio files, with its sub-folders.
-    Raises: ValueError for a bad argument; ImportError where audiomentations is not installed.
+    zeros to its old length. `background` is a folder that is searched for audio files, with its sub-folders; empty for
+    none. It is read when training begins, not when the part is made.
     """
 
-    def __init__(
-        self,
-        sample_rate_hz: int = 16000,
-        *,
-        snr_db: Range | None = None,
-        gain_db: Range | None = None,
-        pitch_semitones: Range | None = None,
-        stretch_rate: Range | None = None,
-        background_folder: str | Path | None = None,
-        background_snr_db: Range = (3.0, 30.0),
-        probability: float = 0.5,
-    ):
-        if not isinstance(sample_rate_hz, int) or sample_rate_hz < 1:
-            raise ValueError(f"sample_rate_hz must be a whole number of at least 1, got {sample_rate_hz!r}")
-        if not 0 <= probability <= 1:
-            raise ValueError(f"probability must be in [0, 1], got {probability!r}")
-        ranges = {"stretch_rate": stretch_rate, "pitch_semitones": pitch_semitones, "snr_db": snr_db}
-        ranges |= {"gain_db": gain_db, "background_snr_db": background_snr_db}
-        ranges = {name: _checked(name, value) for name, value in ranges.items() if value is not None}
-        if background_folder is not None and not Path(background_folder).is_dir():
-            raise ValueError(f"background_folder must be a folder, got {background_folder}")
-        self.sample_rate_hz = sample_rate_hz
-        self.steps = _build_steps(ranges, background_folder, probability)
+    probability: float = 0.5
+    snr_db: tuple | None = (10.0, 40.0)
+    gain_db: tuple | None = (-6.0, 6.0)
+    pitch_semitones: tuple | None = (-2.0, 2.0)
+    stretch_rate: tuple | None = (0.9, 1.1)
+    background: str = ""
+    background_snr_db: tuple = (3.0, 30.0)
+    of_wave = True
+
+    def check(self):
+        share(self, "probability")
+        for name, (low, high) in LIMITS.items():
+            if getattr(self, name) is None:
+                continue
+            ordered(self, name)
+            if not low <= getattr(self, name)[0] <= getattr(self, name)[1] <= high:
+                raise ValueError(f"{name} must lie in {low:g} to {high:g}, got {getattr(self, name)!r}")
+
+    def check_with(self, experiment: Any):
+        if getattr(experiment.features, "packs", "mel") != "wave":
+            raise ValueError(f"features must be Wave with WaveAugment, got {part_name(experiment.features)}")
+
+    def make(self, features: Any) -> "WaveSteps":
+        """Raises ValueError for a background that is no folder of audio, ImportError without audiomentations."""
+        return WaveSteps(self, features.mel.sample_rate_hz)
+
+
+class WaveSteps:
+    """WaveAugment at work."""
+
+    def __init__(self, augment: WaveAugment, sample_rate_hz: int):
+        self.sample_rate_hz, self.steps = sample_rate_hz, _build_steps(augment)
 
     def __call__(self, wave: np.ndarray, seed: int | Sequence[int]) -> np.ndarray:
         """wave (N,) float32 -> another (N,) float32; the same for the same seed, such as (seed, epoch, row).
@@ -56,8 +68,8 @@ class WaveAugment:
         and then put back.
         """
         if not isinstance(wave, np.ndarray) or wave.ndim != 1 or wave.dtype != np.float32 or not len(wave):
-            found = f"{wave.dtype} {wave.shape}" if isinstance(wave, np.ndarray) else type(wave).__name__
-            raise ValueError(f"wave must be a float32 array of the shape (N,), N > 0, got {found}")
+            got = f"{wave.dtype} {wave.shape}" if isinstance(wave, np.ndarray) else type(wave).__name__
+            raise ValueError(f"wave must be a float32 array of the shape (N,), N > 0, got {got}")
         heard = wave.copy()
         with _global_generators(seed):
             for step in self.steps:
@@ -65,31 +77,26 @@ class WaveAugment:
         return np.ascontiguousarray(heard, dtype=np.float32)
 
 
-def _checked(name: str, value: Range) -> Range:
-    low, high = LIMITS[name]
-    if len(value) != 2 or not low <= value[0] <= value[1] <= high:
-        raise ValueError(f"{name} must be (low, high) with {low:g} <= low <= high <= {high:g}, got {value!r}")
-    return value
-
-
-def _build_steps(ranges: dict[str, Range], background_folder: str | Path | None, probability: float) -> list:
+def _build_steps(augment: WaveAugment) -> list:
     try:
         import audiomentations as am
     except ImportError as error:
         raise ImportError("WaveAugment needs audiomentations: pip install audiomentations") from error
-    steps = []
-    if "stretch_rate" in ranges:
-        steps.append(am.TimeStretch(*ranges["stretch_rate"], p=probability))
-    if "pitch_semitones" in ranges:
-        steps.append(am.PitchShift(*ranges["pitch_semitones"], p=probability))
-    if background_folder is not None:
-        if not am.core.utils.find_audio_files_in_paths(background_folder):
-            raise ValueError(f"background_folder must hold audio files, got {background_folder}")
-        steps.append(am.AddBackgroundNoise(background_folder, *ranges["background_snr_db"], p=probability))
-    if "snr_db" in ranges:
-        steps.append(am.AddGaussianSNR(*ranges["snr_db"], p=probability))
-    if "gain_db" in ranges:
-        steps.append(am.Gain(*ranges["gain_db"], p=probability))
+    steps, p = [], augment.probability
+    if augment.stretch_rate is not None:
+        steps.append(am.TimeStretch(*augment.stretch_rate, p=p))
+    if augment.pitch_semitones is not None:
+        steps.append(am.PitchShift(*augment.pitch_semitones, p=p))
+    if augment.background:
+        if not Path(augment.background).is_dir():
+            raise ValueError(f"background must be a folder, got {augment.background}")
+        if not am.core.utils.find_audio_files_in_paths(augment.background):
+            raise ValueError(f"background must hold audio files, got {augment.background}")
+        steps.append(am.AddBackgroundNoise(augment.background, *augment.background_snr_db, p=p))
+    if augment.snr_db is not None:
+        steps.append(am.AddGaussianSNR(*augment.snr_db, p=p))
+    if augment.gain_db is not None:
+        steps.append(am.Gain(*augment.gain_db, p=p))
     return steps
 
 

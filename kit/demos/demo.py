@@ -12,7 +12,7 @@ import soundfile
 import torch
 from tqdm.std import tqdm
 
-from kit.data.audio import LogMel, MelSpec
+from kit.data.features import LogMel, MelFilterbank
 from kit.demos.publish import (
     DemoError,
     check_counts,
@@ -28,7 +28,7 @@ from kit.demos.voices import CODAS, ONSETS, PHONE_NAMES, SAMPLE_RATE_HZ, VOWELS,
 
 VERSION = 1  # of the sounds: raise it when a change of the synthesiser changes the bytes
 MOST_KEYWORDS = 500  # half the words of one syllable that there are
-MEL = MelSpec(sample_rate_hz=SAMPLE_RATE_HZ)
+MEL = LogMel(sample_rate_hz=SAMPLE_RATE_HZ)
 
 
 def make_voices(
@@ -101,7 +101,7 @@ def _write_voices(part: Path, n_speakers: int, n_train: int, n_test: int, seed: 
     n_each = n_train + n_test
     keys = [(seed, speaker, number) for speaker in range(n_speakers) for number in range(n_each)]
     (part / "audio").mkdir()
-    to_mel, names, lengths, truths = LogMel(MEL), [], [], []
+    to_mel, names, lengths, truths = MelFilterbank(MEL), [], [], []
     said = in_parallel(say_utterance, keys)
     for key, (wave, tracks) in zip(keys, tqdm(said, "voices", len(keys), disable=not progress), strict=True):
         name = "uttr-" + hidden_name("voices", *key)

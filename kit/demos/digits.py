@@ -10,7 +10,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from kit.data.atomic import replacing
+from kit.atomic import replacing
 
 WHITE = 16  # the digits' highest level
 

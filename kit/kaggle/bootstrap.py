@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 MOST_BYTES = 5_000_000  # of all files unpacked; an archive can hold far more than its size says
 
 
-def start(sha256: str, payload: str) -> Path:
+def start(sha256: str, payload: str, own: dict[str, str] | None = None) -> Path:
     """Put the kit on the path of this process and of those that it starts, and say which kit; the folder it is in."""
     here = Path.cwd()
     home = next((folder for folder in (here, *here.parents) if (folder / "kit/__main__.py").is_file()), None)
@@ -23,7 +23,7 @@ def start(sha256: str, payload: str) -> Path:
         os.chdir(home)
         print("kit: the checkout's")
     else:
-        files = unpacked(sha256, payload)
+        files = unpacked(sha256, payload, own)
         home = Path(tempfile.mkdtemp(prefix="kit-"))
         for name, content in files.items():
             (home / name).parent.mkdir(parents=True, exist_ok=True)
@@ -34,8 +34,12 @@ def start(sha256: str, payload: str) -> Path:
     return home
 
 
-def unpacked(sha256: str, payload: str) -> dict[str, bytes]:
-    """The files of a bundle, by their POSIX path. Raises ValueError for one that may write elsewhere, or is not it."""
+def unpacked(sha256: str, payload: str, own: dict[str, str] | None = None) -> dict[str, bytes]:
+    """The files of a bundle, by their POSIX path: the kit's, and those of `own` with the sha256 of each.
+
+    Raises ValueError for one that may write elsewhere, or is not what the sha256 says.
+    """
+    own = own or {}
     try:
         archive = zipfile.ZipFile(io.BytesIO(base64.b64decode(payload)))
     except (ValueError, zipfile.BadZipFile) as error:
@@ -46,10 +50,14 @@ def unpacked(sha256: str, payload: str) -> dict[str, bytes]:
     files, digest = {}, hashlib.sha256()
     for entry in archive.infolist():
         path, kind = PurePosixPath(entry.filename), entry.external_attr >> 28  # 8 of a regular file, 10 of a link
-        if path.parts[:1] != ("kit",) or ".." in path.parts or "\\" in entry.filename or kind != 8:
+        known = path.parts[:1] == ("kit",) or entry.filename in own
+        if not known or path.is_absolute() or ".." in path.parts or "\\" in entry.filename or kind != 8:
             raise ValueError(f"the bundle must hold regular files below kit/, got {entry.filename!r}")
-        files[str(path)] = archive.read(entry)
-        digest.update(str(path.relative_to("kit")).encode() + b"\0" + files[str(path)])
+        content = files[str(path)] = archive.read(entry)
+        if entry.filename not in own:
+            digest.update(str(path.relative_to("kit")).encode() + b"\0" + content)
+        elif hashlib.sha256(content).hexdigest() != own[entry.filename]:
+            raise ValueError(f"{path} of the bundle must have sha256 {own[entry.filename]}")
     if digest.hexdigest() != sha256:
         raise ValueError(f"the bundle must have sha256 {sha256}, got {digest.hexdigest()}")
     return files

@@ -6,13 +6,14 @@ each has one.
 
 import io
 import json
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from kit.data.atomic import replacing
+from kit.atomic import replacing
 
 SECONDS = 120.0  # that one request may stay without an answer
 PAGE = 100
@@ -199,13 +200,18 @@ def _new_api():
 
 @contextmanager
 def _time_limit(seconds: float) -> Iterator[None]:
-    """Within the block no request waits longer; requests waits for ever, and the client does not say otherwise."""
+    """Within the block no request of this thread waits longer; the client opens sessions of its own and sets no limit.
+
+    Requests of other threads stay as they are, and afterwards all do.
+    """
     from requests.adapters import HTTPAdapter
 
-    send = HTTPAdapter.send
+    send, thread = HTTPAdapter.send, threading.get_ident()
 
     def limited(self, request, stream=False, timeout=None, **options):
-        return send(self, request, stream=stream, timeout=seconds if timeout is None else timeout, **options)
+        if timeout is None and threading.get_ident() == thread:
+            timeout = seconds
+        return send(self, request, stream=stream, timeout=timeout, **options)
 
     HTTPAdapter.send = limited
     try:

@@ -1,7 +1,5 @@
 """The command line's way to Kaggle and back: push, status, output, submit, scores."""
 
-import argparse
-import re
 import time
 from pathlib import Path
 
@@ -147,61 +145,3 @@ def _ledger(options) -> Path:
 
 def _full(kernel: str, kaggle: Kaggle) -> str:
     return kernel if "/" in kernel else f"{kaggle.username}/{kernel}"
-
-
-def add_commands(command) -> None:
-    """Add the subcommands by `command(name, function, help)`, which gives a parser."""
-
-    def with_ledger(found: argparse.ArgumentParser) -> None:
-        found.add_argument("--submissions", type=Path, default=Path("submissions"),
-                           help="where the ledger is (submissions)")  # fmt: skip
-
-    found = command("push", push, "Send a notebook, with the kit inside, to run as a Kaggle kernel.")
-    found.add_argument("notebook", type=Path, help="the notebook, such as notebooks/02_first_submission.ipynb")
-    found.add_argument("--competition", required=True, metavar="NAME", help="its name in Kaggle's addresses")
-    found.add_argument("--dataset", action="append", default=[], metavar="OWNER/NAME", help="a dataset to attach")
-    found.add_argument("--kernel", action="append", default=[], metavar="OWNER/NAME",
-                       help="a kernel whose output to attach")  # fmt: skip
-    found.add_argument("--gpu", action=argparse.BooleanOptionalAction, default=False, help="ask for a GPU (no)")
-    found.add_argument("--title", help="the kernel's title (the notebook's name and the competition's)")
-    found.add_argument("-p", "--parameter", action="append", type=_pair, default=[], metavar="NAME=VALUE",
-                       help="a value for the notebook's parameters cell, such as preset=full")  # fmt: skip
-    found.add_argument("--owner", help="the Kaggle account (the one signed in)")
-    found.add_argument("--out", type=Path, default=Path("runs/kaggle"), help="where its folder goes (runs/kaggle)")
-    found.add_argument("--dry-run", action="store_true", help="write the folder and stop")
-    with_ledger(found)
-
-    found = command("status", status, "Say how far a kernel is.")
-    found.add_argument("kernel", metavar="OWNER/NAME", help="the kernel; a name alone is your own")
-    found.add_argument("--wait", action="store_true", help="until it has ended")
-
-    found = command("output", output, "Fetch what a kernel left, and add its runs to the ledger.")
-    found.add_argument("kernel", metavar="OWNER/NAME", help="the kernel; a name alone is your own")
-    found.add_argument("--out", type=Path, help="where its files go (runs/kaggle/NAME/vVERSION)")
-    with_ledger(found)
-
-    found = command("submit", submit, "Send a CSV or a kernel's version to a competition, once, and read its score.")
-    found.add_argument("file", type=Path, nargs="?", help="the submission CSV")
-    found.add_argument("--kernel", type=_version, metavar="OWNER/NAME/VERSION", help="for a code competition")
-    found.add_argument("--output", default="submission.csv", help="the kernel's output file (submission.csv)")
-    found.add_argument("--competition", required=True, metavar="NAME", help="its name in Kaggle's addresses")
-    found.add_argument("--data", type=Path, help="the competition's folder, which a file is checked against")
-    found.add_argument("--wait", type=float, default=900.0, metavar="SECONDS", help="for the score (900)")
-    with_ledger(found)
-
-    found = command("scores", scores, "Bring the scores of what was sent into the ledger.")
-    found.add_argument("--competition", metavar="NAME", help="one competition; by default all that the ledger names")
-    with_ledger(found)
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise argparse.ArgumentTypeError(f"must be NAME=VALUE, got {text!r}")
-    return name, value
-
-
-def _version(text: str) -> tuple[str, int]:
-    if not (match := re.fullmatch(r"([\w-]+/[\w-]+)/([0-9]+)", text)):
-        raise argparse.ArgumentTypeError(f"must be OWNER/NAME/VERSION, got {text!r}")
-    return match[1], int(match[2])

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import nbformat
 
-from kit.data.atomic import replacing
-from kit.kaggle.bundle import Bundle, make_bundle
+from kit.atomic import replacing
+from kit.kaggle.bundle import Bundle, make_bundle, own_modules
 from kit.kaggle.secrets import refuse_secrets
 from kit.notebooks import normalise
 
@@ -19,6 +19,8 @@ T4 = "NvidiaTeslaT4"  # the only GPU that Kaggle still gives; without a shape an
 SLUG = re.compile(r"[\w-]+")
 SOURCE = re.compile(r"[\w-]+/[\w-]+(/[0-9]+)?")
 NOTEBOOK, METADATA = "notebook.ipynb", "kernel-metadata.json"
+WRITES = re.compile(r"%%(?:writefile|file)\s+(\S+)")  # the kernel writes that file itself
+PROLOGUE = "from kit.kaggle.inputs import find_data\nfrom kit.kaggle.place import say_where"
 END = "from kit.kaggle.place import hand_in\n\nhand_in()"
 
 
@@ -83,15 +85,18 @@ def default_title(notebook: Path, competition: str) -> str:
 def write_kernel(notebook: Path, kernel: Kernel, values: Mapping[str, str], folder: Path) -> Bundle:
     """The folder that a push sends: the notebook and its metadata. Nothing is written before all checks have passed.
 
-    values are texts for names of the notebook's parameters cell; `data` is found by its files unless given. Raises
-    ValueError, SecretError naming the cell.
+    values are texts for names of the notebook's parameters cell; `data` is found by its files unless given. Modules
+    beside the notebook that its cells import go along. Raises ValueError, SecretError naming the cell.
     """
-    bundle = make_bundle()
     source = normalise(nbformat.read(notebook, as_version=4))
     _bake(source, notebook, kernel, values)
+    code = f"{_python_of(source, notebook)}\n{PROLOGUE}\n{END}"
+    own = own_modules(code, notebook.absolute().parent)
+    written = {match[1] for cell in source.cells if (match := WRITES.match(cell.source))}
+    bundle = make_bundle(code=code, own={name: own[name] for name in own if name not in written})
     texts = {f"{notebook}, cell {number}": cell.source for number, cell in enumerate(source.cells, start=1)}
-    code = {name: content.decode("utf-8") for name, content in bundle.files.items()}
-    refuse_secrets({"the metadata": json.dumps(kernel.metadata()), **texts, **code})
+    carried = {name: content.decode("utf-8") for name, content in bundle.files.items()}
+    refuse_secrets({"the metadata": json.dumps(kernel.metadata()), **texts, **carried})
     source.cells.insert(0, nbformat.v4.new_code_cell(_first_cell(bundle, kernel)))
     source.cells.append(nbformat.v4.new_code_cell(END))
     for number, cell in enumerate(source.cells):
@@ -107,12 +112,28 @@ def write_kernel(notebook: Path, kernel: Kernel, values: Mapping[str, str], fold
 
 
 def _first_cell(bundle: Bundle, kernel: Kernel) -> str:
-    return (
-        f"{bundle.cell}\n\n"
-        "from kit.kaggle.inputs import find_data\n"
-        "from kit.kaggle.place import say_where\n\n"
-        f"say_where(gpu={kernel.gpu})"
-    )
+    return f"{bundle.cell}\n\n{PROLOGUE}\n\nsay_where(gpu={kernel.gpu})"
+
+
+def _python_of(notebook, path: Path) -> str:
+    """The code of all cells as Python, IPython's magics as calls. Raises ValueError naming the cell that is none."""
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    texts = []
+    for number, cell in enumerate(notebook.cells, start=1):
+        if cell.cell_type != "code":
+            continue
+        text = TransformerManager().transform_cell(cell.source)
+        _parsed(text, f"{path}, cell {number}")
+        texts.append(text)
+    return "\n".join(texts)
+
+
+def _parsed(text: str, where: str) -> ast.Module:
+    try:
+        return ast.parse(text)
+    except SyntaxError as error:
+        raise ValueError(f"{where}, line {error.lineno}: must be Python, got {error.msg}") from None
 
 
 def _bake(notebook, path: Path, kernel: Kernel, values: Mapping[str, str]) -> None:
@@ -120,7 +141,7 @@ def _bake(notebook, path: Path, kernel: Kernel, values: Mapping[str, str]) -> No
     cells = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
     if len(cells) != 1:
         raise ValueError(f"{path}: must have one cell tagged parameters, got {len(cells)}")
-    found = _assigned(cells[0].source, path)
+    found = _assigned(cells[0].source, f"{path}, cell {1 + notebook.cells.index(cells[0])}")
     if unknown := [name for name in values if name not in found]:
         raise ValueError(f"{path}: a parameter must be one of {', '.join(found)}, got {unknown[0]!r}")
     slugs = ", ".join(repr(slug) for slug in (kernel.competition, *kernel.datasets))
@@ -133,15 +154,19 @@ def _bake(notebook, path: Path, kernel: Kernel, values: Mapping[str, str]) -> No
     cells[0].source = b"\n".join(lines).decode("utf-8")
 
 
-def _assigned(source: str, path: Path) -> dict[str, ast.expr]:
-    """The values of a cell that says `name = value`, one a line."""
-    found = {}
-    for node in ast.parse(source).body:
-        plain = isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+def _assigned(source: str, where: str) -> dict[str, ast.expr]:
+    """The values of a cell that says `name = value`, one a line; imports and magics in it stay as they are."""
+    lines = ["pass" if line.startswith(("%", "!")) else line for line in source.split("\n")]
+    values = {}
+    for node in _parsed("\n".join(lines), where).body:
+        if isinstance(node, ast.Import | ast.ImportFrom | ast.Pass):
+            continue
+        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+        plain = isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(target, ast.Name) and node.value is not None
         if not plain or node.lineno != node.end_lineno:
-            raise ValueError(f"{path}: the parameters cell must hold lines of name = value, got {ast.unparse(node)!r}")
-        found[node.targets[0].id] = node.value
-    return found
+            raise ValueError(f"{where}: the parameters cell must hold lines of name = value, got {ast.unparse(node)!r}")
+        values[target.id] = node.value
+    return values
 
 
 def _literal(name: str, text: str, default: object) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from kit.results.ledger import LEDGER, read_ledger
+from kit.results.ledger import LEDGER, ranked, read_ledger
 
 RUN_TYPE = "KAGGLE_KERNEL_RUN_TYPE"  # Interactive or Batch, set in every kernel of Kaggle's
 
@@ -29,7 +29,8 @@ def say_where(gpu: bool) -> None:
 def hand_in(ledger: str | Path = LEDGER, target: str | Path = "submission.csv") -> None:
     """Copy the CSV of the ledger's best CV to the name that competitions ask for, where a run has left one.
 
-    On Kaggle the packed features go: what lies in the working folder is kept as output, up to 20 GB, and downloaded.
+    Where the ledger has several metrics, the first row's counts. On Kaggle the packed features go: what lies in the
+    working folder is kept as output, up to 20 GB, and downloaded.
     """
     if RUN_TYPE in os.environ:
         shutil.rmtree("cache", ignore_errors=True)
@@ -37,7 +38,7 @@ def hand_in(ledger: str | Path = LEDGER, target: str | Path = "submission.csv") 
     if rows is None or rows.empty:
         print("no submission was made")
         return
-    best = rows.loc[rows["cv"].idxmax()]
+    best = ranked(rows[rows["metric"] == rows["metric"].iloc[0]], "cv").iloc[0]
     shutil.copyfile(best["file"], target)
     print(f"{target}: {best['file']}, CV {best['cv']:.4f}")
 

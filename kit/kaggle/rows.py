@@ -8,7 +8,7 @@ from kit.competition.competition import Competition
 from kit.kaggle.client import Kaggle
 from kit.kaggle.kernel import NOTEBOOK, Kernel
 from kit.kaggle.sending import facts_of, found_by_tag
-from kit.results.ledger import LEDGER, add_row, change_rows, file_sha256, read_ledger
+from kit.results.ledger import LEDGER, add_row, change_rows, file_sha256, ranked, read_ledger
 
 Row = Mapping[str, object]
 
@@ -44,7 +44,7 @@ def adopt_output(ledger: Path, folder: Path, version: str) -> list[str]:
         if not file.is_file() or file_sha256(file) != row["sha256"]:
             raise ValueError(f"{file}: must be there with the sha256 of its row in {theirs}")
         row |= {"file": _relative(file), "kernel": version}
-        row |= {"config": _relative(folder / str(row["config"]))} if row["config"] else {}
+        row |= {"experiment": _relative(folder / str(row["experiment"]))} if row["experiment"] else {}
     for row in rows:
         add_row(ledger, row)
     return [str(row["run"]) for row in rows]
@@ -68,7 +68,10 @@ def row_of_kernel(ledger: Path, kernel: str, version: int) -> Row:
     if rows is None or not (rows["kernel"] == name).any():
         raise ValueError(f"{ledger}: must have a row of kernel {name}, which a push or its output leaves, got none")
     rows = rows[rows["kernel"] == name]
-    return (rows.loc[rows["cv"].idxmax()] if rows["cv"].notna().any() else rows.iloc[-1]).to_dict()
+    scored = rows.dropna(subset=["cv"])
+    if scored.empty:
+        return rows.iloc[-1].to_dict()
+    return ranked(scored[scored["metric"] == scored["metric"].iloc[0]], "cv").iloc[0].to_dict()  # as hand_in picks
 
 
 def bring_scores(kaggle: Kaggle, competition: str, ledger: Path) -> int:

@@ -8,8 +8,46 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from kit.models.backbone import Backbone, frame_backbone
 from kit.models.dropout import Dropout
 from kit.models.norms import CONV_NORMS
+from kit.models.stem import NORMALIZATIONS
+from kit.parts import at_least, fraction, one_of, part
+
+
+@part
+class Conformer:
+    """A linear stem and Conformer layers; the defaults are the source's."""
+
+    width: int = 160
+    layers: int = 2
+    heads: int = 4
+    ff_width: int = 320
+    kernel_size: int = 31  # frames
+    dropout: float = 0.1
+    conv_norm: str = "batch"
+    convolution_first: bool = False  # before attention
+    normalize: str = "mean"  # each utterance's own mean (and deviation) taken away, by bin
+    frame_stack: int = 1  # neighbouring frames that share a position
+
+    def check(self):
+        at_least(self, 1, "width", "layers", "heads", "ff_width", "kernel_size", "frame_stack")
+        fraction(self, "dropout")
+        one_of(self, "conv_norm", CONV_NORMS)
+        one_of(self, "normalize", NORMALIZATIONS)
+        if self.width % self.heads:
+            raise ValueError(f"width must be a multiple of heads ({self.heads}), got {self.width}")
+        if self.kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size must be odd, got {self.kernel_size}")
+
+    def make(self, n_mels: int, crop_frames: int, image_channels: int = 0) -> Backbone:
+        def layer() -> nn.Module:
+            return ConformerLayer(
+                self.width, self.heads, self.ff_width, self.kernel_size, self.dropout, self.conv_norm,
+                self.convolution_first,
+            )  # fmt: skip
+
+        return frame_backbone(n_mels, self.width, self.layers, layer, self.normalize, self.frame_stack)
 
 
 class DepthwiseConvolution(nn.Conv1d):
@@ -31,13 +69,11 @@ class DepthwiseConvolution(nn.Conv1d):
         return out.squeeze(3).transpose(1, 2)  # (B, T, D)
 
 
-class SelfAttention(nn.Module):
+class MultiHeadAttention(nn.Module):
     """LayerNorm, scaled dot-product attention over the valid frames, dropout: (B, T, D) to (B, T, D)."""
 
     def __init__(self, width: int, heads: int, dropout: float):
         super().__init__()
-        if width % heads:
-            raise ValueError(f"width must be a multiple of heads, got {width} and {heads}")
         self.heads = heads
         self.norm = nn.LayerNorm(width)
         self.qkv = nn.Linear(width, 3 * width)
@@ -61,10 +97,6 @@ class Convolution(nn.Module):
 
     def __init__(self, width: int, kernel_size: int, dropout: float, norm: str):
         super().__init__()
-        if kernel_size < 1 or kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size must be odd and positive, got {kernel_size}")
-        if norm not in CONV_NORMS:
-            raise ValueError(f"conv_norm must be one of {', '.join(CONV_NORMS)}, got {norm!r}")
         self.norm_in = nn.LayerNorm(width)
         self.pointwise_in = nn.Linear(width, 2 * width)
         self.depthwise = DepthwiseConvolution(width, kernel_size)
@@ -93,11 +125,7 @@ def feed_forward(width: int, ff_width: int, dropout: float) -> nn.Module:
 
 
 class ConformerLayer(nn.Module):
-    """½·FFN, self-attention, convolution (or the two swapped), ½·FFN, each added to its input; then LayerNorm.
-
-    Raises:
-        ValueError: width is not a multiple of heads, kernel_size is even, or conv_norm is unknown.
-    """
+    """½·FFN, self-attention, convolution (or the two swapped), ½·FFN, each added to its input; then LayerNorm."""
 
     def __init__(
         self,
@@ -112,7 +140,7 @@ class ConformerLayer(nn.Module):
         super().__init__()
         self.convolution_first = convolution_first
         self.feed_forward_in = feed_forward(width, ff_width, dropout)
-        self.attention = SelfAttention(width, heads, dropout)
+        self.attention = MultiHeadAttention(width, heads, dropout)
         self.convolution = Convolution(width, kernel_size, dropout, conv_norm)
         self.feed_forward_out = feed_forward(width, ff_width, dropout)
         self.norm = nn.LayerNorm(width)

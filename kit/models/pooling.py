@@ -6,6 +6,59 @@ Every clip must have at least one valid frame; mask None means that every frame 
 import torch
 from torch import Tensor, nn
 
+from kit.parts import above, at_least, part
+
+
+@part
+class Mean:
+    """The mean over time."""
+
+    def make(self, width: int) -> nn.Module:
+        return MeanPooling(width)
+
+
+@part
+class SelfAttention:
+    """The mean by learned weights (Safari et al. 2020, arXiv 2008.01077)."""
+
+    def make(self, width: int) -> nn.Module:
+        return AttentionPooling(width)
+
+
+@part
+class Statistics:
+    """Mean and standard deviation by learned weights (Okabe et al. 2018, arXiv 1803.10963): z is twice as wide."""
+
+    hidden_width: int = 128  # of the small net that gives a frame its weight
+
+    def check(self):
+        at_least(self, 1, "hidden_width")
+
+    def make(self, width: int) -> nn.Module:
+        return StatisticsPooling(width, self.hidden_width)
+
+
+@part
+class GeM:
+    """The generalised mean (Radenović et al. 2018, arXiv 1711.02512), between the mean and the maximum."""
+
+    p: float = 3.0  # to begin with, since it is learned; 1 is the mean
+    eps: float = 1e-6  # smaller values count as this
+
+    def check(self):
+        above(self, 0, "p", "eps")
+
+    def make(self, width: int) -> nn.Module:
+        return GeMPooling(width, self.p, self.eps)
+
+
+@part
+class SED:
+    """The maximum plus the mean over time, as sound event detectors pool (Kong et al. 2020, arXiv 1912.10211)."""
+
+    def make(self, width: int) -> nn.Module:
+        return SEDPooling(width)
+
 
 def mean_over_time(frames: Tensor, mask: Tensor | None) -> Tensor:
     """The mean of the valid frames, (B, D)."""
@@ -70,17 +123,10 @@ class GeMPooling(nn.Module):
     """(mean of max(h_t, eps)^p)^(1/p) with p learned: generalised mean (Radenović et al. 2018, arXiv 1711.02512).
 
     Values under eps count as eps, so it suits frames that are mostly positive, like a map after a ReLU.
-
-    Raises:
-        ValueError: p or eps is not positive.
     """
 
     def __init__(self, width: int, p: float = 3.0, eps: float = 1e-6):
         super().__init__()
-        if p <= 0:
-            raise ValueError(f"p must be > 0, got {p}")
-        if eps <= 0:
-            raise ValueError(f"eps must be > 0, got {eps}")
         self.out_width = width
         self.eps = eps
         self.p = nn.Parameter(torch.tensor(float(p)))
@@ -100,12 +146,3 @@ class SEDPooling(nn.Module):
     def forward(self, frames: Tensor, mask: Tensor | None = None) -> Tensor:
         heard = frames if mask is None else frames.masked_fill(~mask.unsqueeze(-1), float("-inf"))
         return heard.amax(dim=1) + mean_over_time(frames, mask)
-
-
-POOLINGS = {
-    "mean": MeanPooling,
-    "attention": AttentionPooling,
-    "statistics": StatisticsPooling,
-    "gem": GeMPooling,
-    "sed": SEDPooling,
-}

@@ -9,12 +9,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from kit.models.heads import no_margin
 from kit.models.pooling import weights_over_time
+from kit.parts import part
 
 MOST_WIDTH = 512  # of the hidden layer
 
 
-class ClassAttention(nn.Module):
+@part
+class ClassAttention:
+    """Attention over time for each class, in the place of a pooling, and a classifier for clips and single frames."""
+
+    def pool(self, width: int, n_classes: int) -> nn.Module:
+        """The pooling that goes with this head, in place of the net's."""
+        return ClassPooling(width, n_classes)
+
+    def make(self, width: int, n_classes: int) -> nn.Module:
+        return FrameHead(width, n_classes)
+
+
+class ClassPooling(nn.Module):
     """frames (B, T, D) to an embedding a class, z (B, C, D): z_c = Σ_t a_tc h_t, a_c = softmax over valid frames."""
 
     def __init__(self, width: int, n_classes: int):
@@ -36,6 +50,8 @@ class ClassAttention(nn.Module):
 class FrameHead(nn.Module):
     """logits_c = W_c · z_c + b_c of z (B, C, D); the same weights classify single frames."""
 
+    with_margin = staticmethod(no_margin)
+
     def __init__(self, width: int, n_classes: int):
         super().__init__()
         self.linear = nn.Linear(width, n_classes)
@@ -46,10 +62,6 @@ class FrameHead(nn.Module):
     def framewise(self, frames: Tensor) -> Tensor:
         """Logits (B, T, C) of frames (B, T, D); a clip's are their mean by the attention's weights."""
         return self.linear(frames)
-
-    def with_margin(self, logits: Tensor, target: Tensor, margin: float | Tensor | None = None) -> Tensor:
-        """The logits as they are: this head has no margin."""
-        return logits
 
 
 def smooth(frames: Tensor, mask: Tensor | None = None) -> Tensor:

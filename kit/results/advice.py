@@ -6,12 +6,14 @@ mends it. And a training is a draw: its share shrinks with the number of seeds a
 
 import math
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from kit.results.bootstrap import metric_function
-from kit.results.compare import Run, compare_runs, experiments
+from kit.competition.metrics import Metric, MetricLike
+from kit.results.compare import as_run, compare, experiments, metric_of
+from kit.training.runs import Run
 
 Z = 1.96  # of a 95 % interval
 MOST_SEEDS = 100  # beyond which nobody trains
@@ -28,28 +30,29 @@ def seeds_to_tell(delta: float, rows_sd: float, seed_sd: float) -> int | None:
     return max(1, math.floor(seed_sd**2 / room) + 1) if seed_sd else 1
 
 
-def advise(runs: Iterable[Run], baseline: str) -> pd.DataFrame:
+def advise(runs: Iterable[Run | str | Path], baseline: str, metric: MetricLike | None = None) -> pd.DataFrame:
     """A row an experiment: its difference from the baseline, both noises, and what would tell it from 0.
 
     The noise of a seed is measured over seeds where both have two and more; else it is what the spread over folds
     leaves after the rows' share, which is rough, and NaN where that leaves nothing: one seed can't say that there is
-    none. Arguments as in compare_runs.
+    none. Arguments as in `compare`.
     """
-    runs = list(runs)
+    runs = [as_run(run) for run in runs]
     groups, rows = experiments(runs), []
-    table = compare_runs(runs, baseline).set_index("name").drop(index=baseline)
-    for name, found in table.iterrows():
-        rows_sd = (found["high"] - found["low"]) / (2 * Z)
-        seed_sd = _seed_sd(groups[name], groups[baseline], found["spread"], rows_sd)
+    table = compare(runs, baseline, metric).set_index("name").drop(index=baseline)
+    metric = metric_of(groups[baseline][0], metric)
+    for name, compared in table.iterrows():
+        rows_sd = (compared["high"] - compared["low"]) / (2 * Z)
+        seed_sd = _seed_sd(groups[name], groups[baseline], compared["spread"], rows_sd, metric)
         seeds = min(len(groups[name]), len(groups[baseline]))
         row = {
             "name": name,
             "seeds": seeds,
-            "Δ CV": found["delta"],
+            "Δ CV": compared["delta"],
             "noise of rows": rows_sd,
             "noise of a seed": seed_sd,
         }
-        rows.append(row | {"advice": _said(found["delta"], rows_sd, seed_sd, seeds)})
+        rows.append(row | {"advice": _said(compared["delta"], rows_sd, seed_sd, seeds)})
     return pd.DataFrame(rows, columns=["name", "seeds", "Δ CV", "noise of rows", "noise of a seed", "advice"])
 
 
@@ -66,14 +69,13 @@ def _said(delta: float, rows_sd: float, seed_sd: float, seeds: int) -> str:
     return "told from noise" if needed <= seeds else f"{needed - seeds} more seeds of both"
 
 
-def _seed_sd(group: list[Run], base: list[Run], spread: float, rows_sd: float) -> float:
+def _seed_sd(group: list[Run], base: list[Run], spread: float, rows_sd: float, metric: Metric) -> float:
     if len(group) > 1 and len(base) > 1:
-        return math.sqrt(_variance(group) + _variance(base))
+        return math.sqrt(_variance(group, metric) + _variance(base, metric))
     n_folds = group[0].oof["fold"].nunique()
     left = spread**2 / n_folds - rows_sd**2 if n_folds > 1 else 0.0
     return math.sqrt(left) if left > 0 else math.nan
 
 
-def _variance(group: list[Run]) -> float:
-    metric = metric_function(group[0].metrics["metric"])
+def _variance(group: list[Run], metric: Metric) -> float:
     return float(np.var([metric(run.target, run.probability) for run in group], ddof=1))

@@ -11,8 +11,10 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
+from kit.competition.metrics import MetricLike
 from kit.results.bootstrap import interval
-from kit.results.compare import Run, class_columns, difference, reordered
+from kit.results.compare import difference, metric_of, reordered
+from kit.training.runs import Run, class_columns
 
 LEAST = 1e-15  # a probability of 0 would veto all other models in a geometric mean
 STEPS = 300  # of the fit of weights, which is then within 1e-4 of its end
@@ -29,18 +31,21 @@ def average(frames: list[pd.DataFrame]) -> pd.DataFrame:
 def rank_mean(frames: list[pd.DataFrame]) -> pd.DataFrame:
     """As `average`, of each class's rank among its row's classes, scaled to (0, 1].
 
-    Models of different temperature then weigh alike; accuracy and LWLRAP look only at the order within a row.
+    Models of different temperature then weigh alike; accuracy and LWLRAP look only at the order within a row. Rows that
+    summed to 1 do so again, for a log loss would take unscaled ranks for certainty.
     """
-    return _mixed(frames, lambda probability: (rankdata(probability, axis=2) / probability.shape[2]).mean(0))
+
+    def mix(probability: np.ndarray) -> np.ndarray:
+        return _scaled((rankdata(probability, axis=2) / probability.shape[2]).mean(0), probability)
+
+    return _mixed(frames, mix)
 
 
 def geometric_mean(frames: list[pd.DataFrame]) -> pd.DataFrame:
     """As `average`, of the logarithms: a class that one model rules out is out. Rows that summed to 1 do so again."""
 
     def mix(probability: np.ndarray) -> np.ndarray:
-        mixed = np.exp(np.log(probability.clip(LEAST)).mean(0))
-        one_label = np.allclose(probability.sum(2), 1, atol=1e-3)
-        return mixed / mixed.sum(1, keepdims=True) if one_label else mixed
+        return _scaled(np.exp(np.log(probability.clip(LEAST)).mean(0)), probability)
 
     return _mixed(frames, mix)
 
@@ -100,26 +105,40 @@ def blend_runs(runs: Sequence[Run]) -> dict[str, Run]:
     """Each way to blend as a run of its own, its out-of-fold predictions honest."""
     tables = {name: mean([run.oof for run in runs]) for name, mean in MEANS.items()} | {"fitted weights": nested(runs)}
     return {
-        name: replace(runs[0], name=name, config={"name": name, "backbone": f"{name} of {len(runs)}"}, oof=table)
+        name: replace(runs[0], name=name, experiment=_told(name, runs), oof=table, folder=None)
         for name, table in tables.items()
     }
 
 
-def blend_table(runs: Sequence[Run], blends: dict[str, Run]) -> pd.DataFrame:
-    """A row a blend: CV with its interval, and its gain over the first of `runs`, the best single one, with its own."""
-    rows = []
-    for name, run in {runs[0].config["name"]: runs[0], **blends}.items():
-        gain = difference(run, runs[0]) if name in blends else None
-        score = interval(run.target, run.probability, run.metrics["metric"], run.clusters)
+def blend_table(runs: Sequence[Run], blends: dict[str, Run], metric: MetricLike | None = None) -> pd.DataFrame:
+    """A row a blend: CV with its interval, and Δ to the first of `runs`, the best single one, with its own.
+
+    told says whether Δ is a gain and its interval leaves 0 out. metric is the first run's own by default.
+    """
+    metric, rows = metric_of(runs[0], metric), []
+    for name, run in {runs[0].experiment["name"]: runs[0], **blends}.items():
+        gain = difference(run, runs[0], metric) if name in blends else None
+        score = interval(run.target, run.probability, metric, run.clusters)
         rows.append(
             {
                 "name": name,
                 "CV": str(score),
                 "Δ CV": "" if gain is None else str(gain),
-                "told": bool(gain and gain.excludes_zero),
+                "told": bool(gain and gain.excludes_zero and metric.better(gain.delta, 0)),
             }
         )
     return pd.DataFrame(rows)
+
+
+def _told(name: str, runs: Sequence[Run]) -> dict:
+    """A blend's experiment: its name, and in the place of a net what was mixed."""
+    return {"name": name, "net": {"part": f"{name} of {len(runs)}"}, "of": [run.name for run in runs]}
+
+
+def _scaled(mixed: np.ndarray, probability: np.ndarray) -> np.ndarray:
+    """mixed (N, C), its rows made to sum to 1 where those of all M models in probability (M, N, C) did."""
+    one_label = np.allclose(probability.sum(2), 1, atol=1e-3)
+    return mixed / mixed.sum(1, keepdims=True) if one_label else mixed
 
 
 def _alike(runs: Sequence[Run]) -> list[Run]:

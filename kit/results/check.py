@@ -1,6 +1,7 @@
 """Is a submission CSV fit to send? Checked as text, line by line, against the competition's test table.
 
-Stricter than a leaderboard: what that would refuse, or take and score near 0, is an error here.
+Stricter than a leaderboard: what that would refuse, or take and score near 0, is an error here. That a file says the
+same of every row may be right where the test part is small; it is an error only where chance can't explain it.
 """
 
 import codecs
@@ -20,6 +21,8 @@ from kit.competition.table import read_csv
 BYTE_ORDER_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 SEPARATORS = (";", "\t", "|", ", ")
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")  # float() also takes nan, 1_0 and spaces
+CHANCE = 1e-3  # of test parts, in fewer of which right answers would be the same in every row
+ALIKE = 10  # rows of several labels: two silent recordings may get the same probabilities, so many do not
 SHOWN = 80  # characters of a wrong value in a message
 
 
@@ -35,6 +38,14 @@ class SubmissionError(ValueError):
 
 def check_submission(path: str | Path, competition: Competition) -> pd.DataFrame:
     """The file's table, every field as text, if it is fit to send. Raises SubmissionError if not."""
+    table = read_submission(path, competition)
+    if dead := dead_column(table, competition):
+        raise SubmissionError(Path(path), "must not say the same in every row", dead[1], None, dead[0])
+    return table
+
+
+def read_submission(path: str | Path, competition: Competition) -> pd.DataFrame:
+    """The file's table, every field as text, if it has the right form, whatever it says. Raises SubmissionError."""
     path = Path(path)
     try:
         content = path.read_bytes()
@@ -44,7 +55,7 @@ def check_submission(path: str | Path, competition: Competition) -> pd.DataFrame
 
 
 def check_content(content: bytes, path: Path, competition: Competition) -> pd.DataFrame:
-    """As check_submission, for bytes that are, or will be, the file at `path`."""
+    """As read_submission, for bytes that are, or will be, the file at `path`."""
     wanted = [competition.id_column, *competition.label_columns]
     header, lines, rows = _parsed(_text(content, path), path)
     _check_header(header, wanted, path)
@@ -60,6 +71,24 @@ def check_content(content: bytes, path: Path, competition: Competition) -> pd.Da
     else:
         _check_probabilities(table, competition, path)
     return table.reset_index(drop=True)
+
+
+def dead_column(table: pd.DataFrame, competition: Competition) -> tuple[str, object] | None:
+    """The first column, and its value, that says the same of every row where no working model would; else None.
+
+    Of N rows with one label, right answers are all the same by a chance of the sum over classes of share^N, by their
+    shares of the training rows.
+    """
+    if len(competition.classes) < 2:
+        return None
+    if competition.task == "multi":
+        numbers = table[list(competition.label_columns)].astype(float)
+        alike = [column for column in numbers if numbers[column].nunique() == 1] if len(table) >= ALIKE else []
+        return (alike[0], numbers[alike[0]].iloc[0]) if alike else None
+    (column,) = competition.label_columns
+    shares = competition.train["label"].value_counts(normalize=True)
+    dead = table[column].nunique() == 1 and (shares ** len(table)).sum() < CHANCE
+    return (column, table[column].iloc[0]) if dead else None
 
 
 def expected_ids(competition: Competition) -> list[str]:
@@ -157,7 +186,6 @@ def _check_labels(table: pd.DataFrame, competition: Competition, path: Path) -> 
     (column,) = competition.label_columns
     labels = table[column]
     _raise_first(~labels.isin(competition.classes), table, column, path, "must be one of the classes")
-    _check_varies(labels, competition, path)
 
 
 def _check_probabilities(table: pd.DataFrame, competition: Competition, path: Path) -> None:
@@ -166,13 +194,6 @@ def _check_probabilities(table: pd.DataFrame, competition: Competition, path: Pa
         _raise_first(~fields.map(lambda field: bool(NUMBER.fullmatch(field))), table, column, path, "must be a number")
         values = fields.astype(float)
         _raise_first(~values.between(0, 1), table, column, path, "must be a probability in [0, 1]")
-        _check_varies(values, competition, path)
-
-
-def _check_varies(column: pd.Series, competition: Competition, path: Path) -> None:
-    """A column that says the same of every row was not predicted by a model that works."""
-    if len(column) > 1 and len(competition.classes) > 1 and column.nunique() == 1:
-        raise SubmissionError(path, "must not say the same in every row", column.iloc[0], None, column.name)
 
 
 def _raise_first(bad: pd.Series, table: pd.DataFrame, column: str, path: Path, rule: str) -> None:

@@ -5,21 +5,20 @@ import math
 import pandas as pd
 
 from kit.results.bootstrap import Interval
-from kit.results.ledger import noise
+from kit.results.ledger import is_share, noise, ranked, signs
 
 
 def choose_two(rows: pd.DataFrame, public_rows: int | None = None) -> pd.DataFrame:
     """Of read_ledger's rows the best CV, and the best public score of another file; next by CV where none is scored.
 
-    Columns by, name, cv, public, private, file, why. Raises ValueError where no row has a CV.
+    Columns by, name, cv, public, private, file, why. Raises ValueError where no row has a CV, or their metrics differ.
     """
-    rows = rows.dropna(subset=["cv"]).drop_duplicates("sha256")
+    rows = ranked(rows.drop_duplicates("sha256"), "cv")
     if rows.empty:
         raise ValueError("rows must hold a submission with a CV, got none")
-    rows = rows.sort_values("cv", ascending=False)
     first, rest = rows.iloc[0], rows.iloc[1:]
     picks = [{"by": "CV", **_facts(first), "why": _why_first(first, rest)}]
-    scored = rest.dropna(subset=["public"]).sort_values("public", ascending=False)
+    scored = ranked(rest, "public")
     if len(scored):
         second = scored.iloc[0]
         picks.append({"by": "public score", **_facts(second), "why": _why_second(second, first, public_rows)})
@@ -35,7 +34,8 @@ def _facts(row: pd.Series) -> dict:
 
 def _why_first(first: pd.Series, rest: pd.DataFrame) -> str:
     text = f"the best CV, {Interval(first['cv'], first['cv_low'], first['cv_high'])}"
-    near = rest["name"][rest["cv"] >= first["cv_low"]]
+    sign, worst = signs(rest), first["cv_high" if first["higher_is_better"] == "False" else "cv_low"]
+    near = rest["name"][sign * rest["cv"] >= sign * worst]
     return text + (f"; its interval holds {', '.join(near)} too" if len(near) else "; no other lies in its interval")
 
 
@@ -45,7 +45,7 @@ def _why_second(second: pd.Series, first: pd.Series, public_rows: int | None) ->
         return text + "; the first has none yet"
     ahead = second["public"] - first["public"]
     text += f", {ahead:+.3f} from the first's"
-    if public_rows is None:
+    if public_rows is None or not is_share(second["metric"]):
         return text
     reach = 1.96 * math.hypot(noise(second["public"], public_rows), noise(first["public"], public_rows))
     told = "within" if abs(ahead) <= reach else "beyond"

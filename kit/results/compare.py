@@ -1,93 +1,65 @@
 """Is one run better than another? Runs side by side on the same out-of-fold rows.
 
-An experiment is all runs of one config["name"], which may differ in their seed only: repeated measures, whose scores
-are averaged before anything is resampled. Rows are resampled, or the clusters that a run's metrics.json names.
+An experiment is all runs of one name, which may differ in their seed only: repeated measures, whose scores are averaged
+before anything is resampled. Rows are resampled, or the clusters that a run's metrics.json names.
 """
 
-import json
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from kit.competition.labels import label_targets
-from kit.results.bootstrap import N_RESAMPLES, Difference, Metric, holm, interval, metric_function, paired
+from kit.competition.metrics import METRICS, Metric, MetricLike, as_metric
+from kit.results.bootstrap import N_RESAMPLES, Difference, holm, interval, paired, smallest_p
+from kit.training.runs import KEYS, Run, class_columns, load_run
 
-KEYS = ("id", "fold", "label", "group")  # the columns of oof.parquet that are no class
-NEEDED = ("seed", "metric", "folds", "minutes", "parameters", "cluster")  # of metrics.json
-
-
-@dataclass(frozen=True)
-class Run:
-    """A finished run, named by its folder; oof, a row an utterance: id, fold, label, (group), a probability a class."""
-
-    name: str
-    config: dict
-    metrics: dict
-    oof: pd.DataFrame
-
-    @property
-    def classes(self) -> list[str]:
-        return class_columns(self.oof)
-
-    @property
-    def target(self) -> np.ndarray:
-        """The true class number (N,) of each row, or with several labels a row what is known of them (N, C)."""
-        target = label_targets(self.oof["label"], self.classes, self.metrics.get("task", "single"))
-        if target.ndim == 2:
-            return target
-        if (target < 0).any():
-            label, row = self.oof[["label", "id"]].iloc[int(target.argmin())]
-            raise ValueError(f"run {self.name}: label must be one of the classes, got {label!r} for {row!r}")
-        return target
-
-    @property
-    def probability(self) -> np.ndarray:
-        """(N, C)."""
-        return self.oof[self.classes].to_numpy(dtype=float)
-
-    @property
-    def clusters(self) -> np.ndarray | None:
-        """What each row (N,) belongs to, None where rows are independent."""
-        column = self.metrics["cluster"]
-        if column is None:
-            return None
-        if column not in self.oof:
-            raise ValueError(f"run {self.name}: oof must have the column of its clusters, got no {column!r}")
-        return self.oof[column].to_numpy()
+COLUMNS = ["name", "seeds", "score", "delta", "low", "high", "excludes_zero", "p", "p_holm", "differs", "verdict"]
+COLUMNS += ["spread", "changed"]
 
 
-def load_run(folder: str | Path) -> Run:
-    """The run of a folder with config.json, metrics.json and oof.parquet.
+def as_run(run: Run | str | Path) -> Run:
+    """The run itself, or that of a folder."""
+    return run if isinstance(run, Run) else load_run(run)
 
-    Raises FileNotFoundError, or ValueError naming the file and what it lacks.
+
+def metric_of(run: Run, metric: MetricLike | None = None) -> Metric:
+    """The metric asked for, else the run's own: as crossval was given it, or by its name in METRICS.
+
+    Raises ValueError where that is a function of the experiment's own, which a run's folder tells by name alone.
     """
-    folder = Path(folder)
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    oof = pd.read_parquet(folder / "oof.parquet")
-    parts = (("config.json", config, ("name",)), ("metrics.json", metrics, NEEDED), ("oof.parquet", oof, KEYS[:3]))
-    for file, content, keys in parts:
-        if missing := [key for key in keys if key not in content]:
-            raise ValueError(f"{folder / file}: must hold {', '.join(keys)}, got no {', '.join(missing)}")
-    return Run(folder.resolve().name, config, metrics, oof)
+    if metric is not None:
+        return as_metric(metric)
+    if run.scorer is not None:
+        return run.scorer
+    name, own = run.metrics["metric"], run.experiment.get("metric") or {}
+    address = (own.get("function") or {}).get("part", "kit.")
+    if name not in METRICS or not address.startswith("kit."):
+        raise ValueError(f"run {run.name}: metric {name} is a function of one's own; give it as metric=Metric({name})")
+    return METRICS[name]
 
 
-def cv_table(runs: Iterable[Run]) -> pd.DataFrame:
+def metric_title(metric: Metric) -> str:
+    """Its name, and its direction where that is not the usual one: `log_loss (lower is better)`."""
+    return metric.name if metric.higher_is_better else f"{metric.name} (lower is better)"
+
+
+def cv_table(runs: Iterable[Run | str | Path], metric: MetricLike | None = None) -> pd.DataFrame:
     """A row an experiment: its score over folds and seeds, out of fold with a 95 % interval, and its cost.
 
+    runs are what crossval gives, or run folders; metric is each experiment's own by default.
     mean and sd are over every fold of every seed (one alone has no sd); minutes are those of all folds of one seed.
     """
     rows = []
     for name, group in experiments(_aligned(runs)).items():
-        first, folds = group[0], [score for run in group for score in run.metrics["folds"].values()]
-        out_of_fold = interval(first.target, _seeds(group), first.metrics["metric"], first.clusters)
+        first, own = group[0], metric_of(group[0], metric)
+        folds = [score for run in group for score in _fold_scores(run, metric)]
+        out_of_fold = interval(first.target, _seeds(group), own, first.clusters)
         rows.append(
             {
                 "name": name,
-                "metric": first.metrics["metric"],
+                "metric": metric_title(own),
                 "seeds": len(group),
                 "mean": np.mean(folds),
                 "sd": _sd(folds),
@@ -101,54 +73,58 @@ def cv_table(runs: Iterable[Run]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def compare_runs(
-    runs: Iterable[Run],
+def compare(
+    runs: Iterable[Run | str | Path],
     baseline: str,
-    metric: Metric | None = None,
+    metric: MetricLike | None = None,
     seed: int = 0,
     n_resamples: int = N_RESAMPLES,
 ) -> pd.DataFrame:
     """A row an experiment: its out-of-fold score, and its paired difference from the baseline experiment.
 
     delta has a 95 % interval, excludes_zero says of this comparison alone whether it tells; p_holm is p corrected for
-    the number of comparisons, and differs says whether it is below 0.05. spread is the sd of delta over folds and
-    seeds. metric is the baseline's own by default.
+    the number of comparisons, and differs says whether it is below 0.05. verdict says the same in words, or that so few
+    clusters can't tell so many experiments apart, whatever their difference. spread is the sd of delta over folds and
+    seeds. changed is what the experiment asks for that the baseline does not.
+    metric is the baseline's own by default; where lower is better, a delta below 0 is a gain.
     """
     groups = experiments(_aligned(runs))
     if baseline not in groups:
         raise ValueError(f"baseline must be one of {', '.join(groups)}, got {baseline!r}")
     first, base = groups[baseline][0], _seeds(groups[baseline])
-    metric = metric or first.metrics["metric"]
+    metric = metric_of(first, metric)
     rows = []
     for name, group in groups.items():
-        row = {"name": name, "seeds": len(group), "score": _score(first.target, _seeds(group), metric), "delta": 0.0}
+        row = {"name": name, "seeds": len(group), "score": _score(first.target, _seeds(group), metric)}
+        row |= {"delta": 0.0, "changed": ""}
         if name != baseline:
-            found = paired(
-                first.target, _seeds(group), base, metric, first.clusters, seed=seed, n_resamples=n_resamples
-            )
-            row |= {"delta": found.delta, "low": found.low, "high": found.high, "p": found.p}
-            row |= {"excludes_zero": found.excludes_zero, "spread": _spread(group, base, metric)}
+            drawn = {"seed": seed, "n_resamples": n_resamples}
+            gap = paired(first.target, _seeds(group), base, metric, first.clusters, **drawn)
+            row |= {"delta": gap.delta, "low": gap.low, "high": gap.high, "p": gap.p}
+            row |= {"excludes_zero": gap.excludes_zero, "spread": _spread(group, base, metric)}
+            row |= {"changed": _changed(first.experiment, group[0].experiment)}
         rows.append(row)
-    columns = ["name", "seeds", "score", "delta", "low", "high", "excludes_zero", "p", "p_holm", "differs", "spread"]
-    table = pd.DataFrame(rows).reindex(columns=columns)
+    table = pd.DataFrame(rows, columns=COLUMNS)
     others = table["name"] != baseline
     table.loc[others, "p_holm"] = holm(table.loc[others, "p"])
-    return table.assign(excludes_zero=table["excludes_zero"].eq(True), differs=table["p_holm"] < 0.05)
+    differs = table["p_holm"] < 0.05
+    n_clusters = len(first.oof) if first.clusters is None else len(np.unique(first.clusters))
+    if (least := int(others.sum()) * smallest_p(n_clusters, n_resamples)) >= 0.05:
+        verdict = f"none possible: p_holm is {min(1, least):.2g} at best of {n_clusters} clusters"
+    else:
+        verdict = np.where(differs, "differs", "no difference shown")
+    verdict = np.where(others, verdict, "")
+    return table.assign(excludes_zero=table["excludes_zero"].eq(True), differs=differs, verdict=verdict)
 
 
-def difference(run: Run, base: Run, metric: Metric | None = None) -> Difference:
+def difference(run: Run, base: Run, metric: MetricLike | None = None) -> Difference:
     """One run's score less another's, on the same out-of-fold rows; metric is the base's own by default.
 
     Raises ValueError where rows, classes or labels differ.
     """
     run = replace(run, oof=reordered(run.oof, base.oof, f"runs {base.name} and {run.name}"))
     _check_same("label", run, base)
-    return paired(base.target, run.probability, base.probability, metric or base.metrics["metric"], base.clusters)
-
-
-def class_columns(table: pd.DataFrame) -> list[str]:
-    """The classes of an oof or test table of probabilities."""
-    return [column for column in table.columns if column not in KEYS]
+    return paired(base.target, run.probability, base.probability, metric_of(base, metric), base.clusters)
 
 
 def reordered(table: pd.DataFrame, first: pd.DataFrame, names: str) -> pd.DataFrame:
@@ -163,28 +139,44 @@ def reordered(table: pd.DataFrame, first: pd.DataFrame, names: str) -> pd.DataFr
     return table.set_index("id", drop=False).loc[first["id"], kept + classes].reset_index(drop=True)
 
 
-def experiments(runs: list[Run]) -> dict[str, list[Run]]:
-    """Runs by config["name"]. Raises ValueError where those of a name share a seed, or differ in more than it."""
+def experiments(runs: Iterable[Run]) -> dict[str, list[Run]]:
+    """Runs by experiment. Raises ValueError where those of a name share a seed, or differ in more than it."""
     groups: dict[str, list[Run]] = {}
     for run in runs:
-        name = run.config["name"]
+        name = run.experiment["name"]
         group = groups.setdefault(name, [])
-        if run.metrics["seed"] in [other.metrics["seed"] for other in group]:
-            raise ValueError(f"runs of {name!r} must each have their own seed, got {run.metrics['seed']} twice")
+        if run.seed in [other.seed for other in group]:
+            raise ValueError(f"runs of {name!r} must each have their own seed, got {run.seed} twice")
         group.append(run)
-        first = group[0].config
-        differing = {key for key in {*run.config, *first} if run.config.get(key) != first.get(key)} - {"seed"}
-        if differing:
-            raise ValueError(f"runs of {name!r} must differ in seed only, got other {', '.join(sorted(differing))}")
+        if changed := _changed(group[0].experiment, run.experiment):
+            raise ValueError(f"runs of {name!r} must differ in seed only, got {changed}")
     return groups
 
 
-def _aligned(runs: Iterable[Run]) -> list[Run]:
+def _changed(old: dict, new: dict) -> str:
+    """What differs between two experiments' JSON beside name and seed, in one line."""
+    from kit.experiment import changes, told  # here, because every part, and torch, comes with it
+
+    return told({key: pair for key, pair in changes(old, new).items() if key not in ("name", "seed")})
+
+
+def _fold_scores(run: Run, metric: MetricLike | None) -> list[float]:
+    """The run's own scores of its folds; by another metric, those of each fold's out-of-fold rows."""
+    if metric is None:
+        return list(run.metrics["folds"].values())
+    return [_score(run.target[rows], run.probability[None, rows], as_metric(metric)) for rows in _rows_of_folds(run)]
+
+
+def _rows_of_folds(run: Run) -> list[np.ndarray]:
+    return [(run.oof["fold"] == fold).to_numpy() for fold in run.oof["fold"].unique()]
+
+
+def _aligned(runs: Iterable[Run | str | Path]) -> list[Run]:
     """The runs, rows in the first one's order. Raises ValueError where rows, labels, classes or folds differ.
 
     Folds may differ between seeds, but not between runs of one seed.
     """
-    runs = list(runs)
+    runs = [as_run(run) for run in runs]
     if not runs:
         raise ValueError("runs must hold at least one run, got none")
     first = runs[0]
@@ -192,7 +184,7 @@ def _aligned(runs: Iterable[Run]) -> list[Run]:
     same_seed: dict[int, Run] = {}
     for run in runs:
         _check_same("label", run, runs[0])
-        _check_same("fold", run, same_seed.setdefault(run.metrics["seed"], run))
+        _check_same("fold", run, same_seed.setdefault(run.seed, run))
     return runs
 
 
@@ -209,15 +201,14 @@ def _seeds(group: list[Run]) -> np.ndarray:
 
 
 def _score(target: np.ndarray, seeds: np.ndarray, metric: Metric) -> float:
-    return float(np.mean([metric_function(metric)(target, probability) for probability in seeds]))
+    return float(np.mean([metric(target, probability) for probability in seeds]))
 
 
 def _spread(group: list[Run], base: np.ndarray, metric: Metric) -> float:
     """The sd, over the folds of each seed, of the score on the fold's rows less the baseline's on the same rows."""
     deltas = []
     for run in group:
-        for fold in run.oof["fold"].unique():
-            rows = (run.oof["fold"] == fold).to_numpy()
+        for rows in _rows_of_folds(run):
             ours, theirs = run.probability[None, rows], base[:, rows]
             deltas.append(_score(run.target[rows], ours, metric) - _score(run.target[rows], theirs, metric))
     return _sd(deltas)

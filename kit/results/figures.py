@@ -1,22 +1,21 @@
 """The notebooks' figures, each from a table or a store, each with one message, axis names and units."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from kit.competition.metrics import MetricLike
 from kit.data.store import Store
+from kit.results.compare import as_run, metric_of, metric_title
 from kit.results.lb import FELL, cv_rose_lb_fell
-from kit.results.ledger import noise
-
-# A notebook's backend turns itself on at its first figure; inside rc_context that would be undone at once, and no
-# later figure shown.
-plt.switch_backend(matplotlib.get_backend())
+from kit.results.ledger import is_share, noise
+from kit.training.runs import Run
 
 STYLE = {
     "figure.dpi": 80,
@@ -32,11 +31,23 @@ STYLE = {
 RANGE_NATS = 12.0  # what a spectrogram shows below its loudest, 52 dB: silence would take all the colours
 
 
+@contextmanager
+def styled() -> Iterator[None]:
+    """The kit's style for the figures that the block makes; settings outside stay as they are.
+
+    A notebook's backend changes settings when it draws for the first time, which the block's end would undo, and no
+    later figure would be shown: so it is made to do so before.
+    """
+    plt.draw_if_interactive()
+    with plt.rc_context(STYLE):
+        yield
+
+
 def lengths(store: Store) -> Figure:
     """How long utterances are, training beside test."""
     hop = store.mel.hop_seconds if store.mel else 0.01
     seconds = store.index["frames"] * hop
-    with plt.rc_context(STYLE):
+    with styled():
         figure, axes = plt.subplots(figsize=(7, 3))
         bins = np.linspace(seconds.min(), seconds.max() + hop, 25)
         for split in ("train", "test"):
@@ -50,7 +61,7 @@ def lengths(store: Store) -> Figure:
 def class_balance(train: pd.DataFrame) -> Figure:
     """Training utterances of each class, the commonest first."""
     counts = train["label"].value_counts()
-    with plt.rc_context(STYLE):
+    with styled():
         figure, axes = plt.subplots(figsize=(7, 2.6))
         axes.bar(np.arange(len(counts)), counts, width=0.9)
         span = f"{counts.min()}" if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
@@ -64,7 +75,7 @@ def spectrograms(mels: Sequence[Tensor], titles: Sequence[str], columns: int = 3
     rows = -(-len(mels) // columns)
     lowest, highest = np.percentile(np.concatenate([np.ravel(mel) for mel in mels]), [2, 99.5])
     lowest = max(lowest, highest - RANGE_NATS)
-    with plt.rc_context(STYLE):
+    with styled():
         figure, grid = plt.subplots(rows, columns, figsize=(2.7 * columns, 1.8 * rows + 0.4), squeeze=False)
         for axes in grid.flat[len(mels) :]:
             axes.set_visible(False)
@@ -83,29 +94,34 @@ def spectrograms(mels: Sequence[Tensor], titles: Sequence[str], columns: int = 3
     return figure
 
 
-def learning_curves(runs: Sequence[str | Path], metric: str = "accuracy") -> Figure:
-    """Each run's validation score by step, a thin line a fold, the fold's best epoch marked."""
-    with plt.rc_context(STYLE):
+def learning_curves(runs: Sequence[Run | str | Path], metric: MetricLike | None = None) -> Figure:
+    """Each run's validation score by step, a thin line a fold, the fold's best epoch marked.
+
+    metric is what the runs were trained by, the first one's own by default.
+    """
+    runs = [as_run(run) for run in runs]
+    metric = metric_of(runs[0], metric)
+    with styled():
         figure, axes = plt.subplots(figsize=(7, 3.4))
         colors = plt.rcParams["axes.prop_cycle"].by_key()["color"]
         for number, run in enumerate(runs):
             color = colors[number % len(colors)]
-            for place, path in enumerate(sorted(Path(run).glob("fold*/log.csv"))):
+            for place, path in enumerate(sorted(run.folder.glob("fold*/log.csv"))):
                 log = pd.read_csv(path)
-                best = log["valid_score"].idxmax()
-                label = Path(run).name if place == 0 else None
+                best = (log["valid_score"] * metric.sign).idxmax()
+                label = run.name if place == 0 else None
                 axes.plot(log["step"], log["valid_score"], color=color, lw=1, alpha=0.8, label=label)
                 axes.plot(log["step"][best], log["valid_score"][best], "o", color=color, ms=4)
         title = "What each fold learned, its best validation marked"
-        axes.set(title=title, xlabel="training step", ylabel=f"validation {metric}", ylim=(0, 1))
-        axes.legend(loc="upper left")
+        axes.set(title=title, xlabel="training step", ylabel=f"validation {metric_title(metric)}", ylim=metric.bounds)
+        axes.legend(loc="upper left" if metric.higher_is_better else "upper right")
     return figure
 
 
 def intervals(table: pd.DataFrame, value: str, title: str, xlabel: str, zero: bool = False) -> Figure:
     """A dot and its 95 % interval a row: columns name, `value`, low, high."""
     table = table.dropna(subset=[value]).iloc[::-1]
-    with plt.rc_context(STYLE):
+    with styled():
         figure, axes = plt.subplots(figsize=(7, 0.42 * len(table) + 1.2))
         place = np.arange(len(table))
         axes.hlines(place, table["low"], table["high"], lw=2.5, alpha=0.6)
@@ -120,11 +136,11 @@ def intervals(table: pd.DataFrame, value: str, title: str, xlabel: str, zero: bo
 def cv_against_lb(ledger: pd.DataFrame, title: str, public_rows: int | None = None) -> Figure:
     """Each submission's CV (with its interval) against its public score; the dashed line is where both are equal.
 
-    With public_rows a band shows what so many rows leave to chance, about the mean offset of public score from CV.
-    Runs whose CV is above the first row's, and public score below, are red.
+    With public_rows a band shows what so many rows leave to chance, about the mean offset of public score from CV,
+    where the metric is a share. Runs whose CV is better than the first row's, and public score worse, are red.
     """
     ledger = ledger.dropna(subset=["cv", "public"])
-    with plt.rc_context(STYLE):
+    with styled():
         figure, axes = plt.subplots(figsize=(5.6, 4.6))
         reach = [ledger["cv"] - ledger["cv_low"], ledger["cv_high"] - ledger["cv"]]
         axes.errorbar(ledger["cv"], ledger["public"], xerr=reach, fmt="o", lw=1.2, alpha=0.8)
@@ -133,7 +149,7 @@ def cv_against_lb(ledger: pd.DataFrame, title: str, public_rows: int | None = No
         fell = cv_rose_lb_fell(ledger)
         if fell.any():
             axes.plot(ledger["cv"][fell], ledger["public"][fell], "o", color="#b0413e", label=FELL, zorder=3)
-        if public_rows is not None:
+        if public_rows is not None and is_share(ledger["metric"].iloc[0]):
             cv = np.linspace(*ends, 50)
             middle = (cv + (ledger["public"] - ledger["cv"]).mean()).clip(0, 1)
             band = [1.96 * noise(score, public_rows) for score in middle]

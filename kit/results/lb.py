@@ -7,12 +7,27 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from kit.competition.metrics import METRICS
 from kit.results.bootstrap import Interval
-from kit.results.compare import Run, difference, load_run
-from kit.results.ledger import ledger_table, shown
+from kit.results.compare import difference
+from kit.results.ledger import ledger_table, shown, signs
+from kit.training.runs import Run, load_run
 
 FELL = "CV rose, LB fell"
-COLUMNS = ["name", "mix", "backbone", "CV", "Δ CV", "precision", "public", "noise", "Δ public", "private", "Δ private"]
+COLUMNS = [
+    "name",
+    "metric",
+    "mix",
+    "backbone",
+    "CV",
+    "Δ CV",
+    "precision",
+    "public",
+    "noise",
+    "Δ public",
+    "private",
+    "Δ private",
+]
 COLUMNS += ["CV rank", "public rank", "private rank", "note"]
 
 
@@ -25,28 +40,29 @@ def lb_table(
 ) -> pd.DataFrame:
     """ledger_table, its Δ CV with a paired 95 % interval where out-of-fold predictions are at hand, and a note.
 
-    The predictions are those of the folder `runs`/<run>, or of `known` by a row's run. The note marks a run whose CV
-    is above the baseline's and whose public score is below it.
+    The predictions are those of the folder `runs`/<run>, or of `known` by a row's run; the interval needs a metric of
+    METRICS. The note marks a run whose CV is better than the baseline's and whose public score is worse.
     """
     rows = rows.reset_index(drop=True)
     table = ledger_table(rows, public_rows, baseline)
     if rows.empty:
         return table.assign(note="")[COLUMNS]
     first = base_row(rows, baseline)
-    loaded = {run: _predictions(run, Path(runs), known or {}) for run in rows["run"]}
-    base = loaded[rows["run"].iloc[first]]
+    metric = METRICS.get(rows["metric"].iloc[first])
+    loaded = {run: _predictions(run, Path(runs), known or {}) for run in rows["run"] if metric}
+    base = loaded.get(rows["run"].iloc[first])
     deltas = []
     for run, delta in zip(rows["run"], table["Δ CV"], strict=True):
-        paired = loaded[run] is not None and base is not None and run != rows["run"].iloc[first]
-        deltas.append(str(difference(loaded[run], base)) if paired else shown(delta, "Δ CV"))
+        paired = loaded.get(run) is not None and base is not None and run != rows["run"].iloc[first]
+        deltas.append(str(difference(loaded[run], base, metric)) if paired else shown(delta, "Δ CV"))
     table["Δ CV"] = deltas
     return table.assign(note=np.where(cv_rose_lb_fell(rows, baseline), FELL, ""))[COLUMNS]
 
 
 def cv_rose_lb_fell(rows: pd.DataFrame, baseline: str | None = None) -> np.ndarray:
-    """Of each row of read_ledger, whether its CV is above the baseline's and its public score below it."""
-    base = rows.iloc[base_row(rows, baseline)]
-    return ((rows["cv"] > base["cv"]) & (rows["public"] < base["public"])).to_numpy()
+    """Of each row of read_ledger, whether its CV is better than the baseline's and its public score worse."""
+    base, sign = rows.iloc[base_row(rows, baseline)], signs(rows)
+    return ((sign * (rows["cv"] - base["cv"]) > 0) & (sign * (rows["public"] - base["public"]) < 0)).to_numpy()
 
 
 def base_row(rows: pd.DataFrame, baseline: str | None = None) -> int:

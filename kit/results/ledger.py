@@ -13,17 +13,21 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+import numpy as np
 import pandas as pd
 from filelock import FileLock
 
-from kit.data.atomic import replacing
+from kit.atomic import replacing
+from kit.competition.metrics import METRICS
 from kit.results.bootstrap import Interval
 
 LEDGER = Path("submissions/ledger.csv")
 NUMBERS = ("cv", "cv_low", "cv_high", "precision", "public", "private")
-PATHS = ("file", "config")
+PATHS = ("file", "experiment")
 NEEDED = ("run", "name", "sha256", "file")
-MADE = ("competition", "run", "name", "mix", "backbone", *NUMBERS, "sha256", *PATHS, "time_utc")
+# metric and higher_is_better are of the scores; mix and backbone tell runs apart at a glance.
+MADE = ("competition", "run", "name", "metric", "higher_is_better", "mix", "backbone")
+MADE += (*NUMBERS, "sha256", *PATHS, "time_utc")
 # The kernel (owner/name/version) that made it; the Kaggle competition it went to, when, and as what; what became of it.
 SENT = ("kernel", "sent_to", "sent_utc", "ref", "status")
 COLUMNS = (*MADE, *SENT)
@@ -85,24 +89,47 @@ def read_ledger(ledger: str | Path) -> pd.DataFrame:
 def ledger_table(rows: pd.DataFrame, public_rows: int | None = None, baseline: str | None = None) -> pd.DataFrame:
     """Rows of read_ledger to look at: scores, CV with its interval, ranks by each (1 is best), Δ to a baseline.
 
-    noise is the standard error of the public score, of public_rows rows. Δ is to the first row named baseline, by
-    default the first of all.
+    Ranks are among the rows of one metric, by its direction. noise is the standard error of the public score, of
+    public_rows rows, where the metric is a mean in [0, 1]. Δ is to the first row named baseline, by default the first
+    of all.
     """
     rows = rows.reset_index(drop=True)
-    table = rows[["name", "mix", "backbone"]].copy()
+    table = rows[["name", "metric", "mix", "backbone"]].copy()
     cv = zip(rows["cv"], rows["cv_low"], rows["cv_high"], strict=True)
     table["CV"] = ["" if math.isnan(value) else str(Interval(value, low, high)) for value, low, high in cv]
     table[["precision", "public"]] = rows[["precision", "public"]]
-    table["noise"] = math.nan if public_rows is None else rows["public"].map(lambda score: noise(score, public_rows))
+    table["noise"] = [
+        noise(score, public_rows) if public_rows is not None and is_share(metric) else math.nan
+        for score, metric in zip(rows["public"], rows["metric"], strict=True)
+    ]
     table["private"] = rows["private"]
     names = list(rows["name"])
     if baseline is not None and baseline not in names:
         raise ValueError(f"baseline must be one of the rows' names, got {baseline!r}")
     for column, title in (("cv", "CV"), ("public", "public"), ("private", "private")):
-        table[f"{title} rank"] = rows[column].rank(ascending=False, method="min").astype("Int64")
+        ranks = (rows[column] * signs(rows)).groupby(rows["metric"]).rank(ascending=False, method="min")
+        table[f"{title} rank"] = ranks.astype("Int64")
         base = math.nan if rows.empty else rows[column].iloc[names.index(baseline or names[0])]
         table[f"Δ {title}"] = rows[column] - base
     return table
+
+
+def signs(rows: pd.DataFrame) -> np.ndarray:
+    """1 where a row's score is better when higher, -1 where lower: sign * score is always better when higher."""
+    return np.where(rows["higher_is_better"] == "False", -1, 1)
+
+
+def ranked(rows: pd.DataFrame, column: str) -> pd.DataFrame:
+    """The rows that have the score, the best first. Raises ValueError where they are of several metrics."""
+    rows = rows.dropna(subset=[column])
+    if rows["metric"].nunique() > 1:
+        raise ValueError(f"rows to be ranked must be of one metric, got {', '.join(rows['metric'].unique())}")
+    return rows.iloc[np.argsort(-rows[column].to_numpy() * signs(rows), kind="stable")]
+
+
+def is_share(metric: str) -> bool:
+    """Is the metric of this name a number from 0 to 1, so that chance in it can be bounded by `noise`?"""
+    return metric in METRICS and METRICS[metric].bounds == (0.0, 1.0)
 
 
 def noise(score: float, n_rows: int) -> float:
@@ -150,14 +177,14 @@ def _change(path: Path, change: Callable[[Rows], Rows]) -> None:
 
 
 def _read(path: Path) -> Rows:
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8-sig", newline="") as file:  # a spreadsheet adds a byte order mark
         reader = csv.reader(file, strict=True)
         try:
             lines = [(reader.line_num, row) for row in reader]
         except (UnicodeDecodeError, csv.Error) as error:
             raise ValueError(f"{path}: line {reader.line_num}: must be a UTF-8 CSV, got {error}") from None
     header = tuple(lines[0][1]) if lines else ()
-    if header not in (COLUMNS, MADE):  # MADE alone is a ledger of before the columns of what was sent
+    if header != COLUMNS:
         raise ValueError(f"{path}: line 1: must be {','.join(COLUMNS)}, got {','.join(header) or 'nothing'}")
     for line, row in lines[1:]:
         if len(row) != len(header):
@@ -165,7 +192,7 @@ def _read(path: Path) -> Rows:
         for column, field in zip(header, row, strict=True):
             if column in NUMBERS and field and not _is_finite(field):
                 raise ValueError(f"{path}: line {line}: {column} must be a number or empty, got {field!r}")
-    return [dict.fromkeys(COLUMNS, "") | dict(zip(header, row, strict=True)) for _, row in lines[1:]]
+    return [dict(zip(header, row, strict=True)) for _, row in lines[1:]]
 
 
 def _fields(row: dict[str, object]) -> dict[str, str]:

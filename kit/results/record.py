@@ -1,26 +1,43 @@
 """From a finished run to a submission: its CSV, its local score, its row in the ledger."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from kit.competition.competition import Competition
-from kit.competition.metrics import precision
+from kit.competition.metrics import as_metric, precision
 from kit.results.bootstrap import interval
-from kit.results.compare import Run, load_run
+from kit.results.compare import as_run
 from kit.results.ledger import add_row, file_sha256
 from kit.results.submission import score_submission, write_submission
+from kit.training.runs import Run
 
 SUBMISSIONS = Path("submissions")
+Correct = Callable[[Run], tuple[Run, pd.DataFrame]]
 
 
-def record(run_folder: str | Path, competition: Competition, submissions: str | Path = SUBMISSIONS) -> dict:
-    """Write the test predictions of `<runs>/<name>` as `<submissions>/<runs>/<name>.csv`; the ledger's new row."""
-    folder = Path(run_folder).resolve()
-    run, test = load_run(folder), pd.read_parquet(folder / "test.parquet")
-    name, config = f"{folder.parent.name}/{folder.name}", Path(os.path.relpath(folder / "config.json")).as_posix()
-    return record_predictions(name, run, test, competition, submissions, config)
+def record(
+    run: Run | str | Path,
+    competition: Competition,
+    submissions: str | Path = SUBMISSIONS,
+    correct: Correct | None = None,
+) -> dict[str, Any]:
+    """Write the test predictions of a run as `<submissions>/<runs>/<name>.csv`; the ledger's new row.
+
+    run is one that crossval gave, or its folder `<runs>/<name>`. The row's CV is by the competition's metric.
+    correct(run) gives a run of another name and its test table, such as kit.results.priors.corrected: what is written
+    and scored then is the corrected one.
+    """
+    run = as_run(run)
+    if run.folder is None:
+        raise ValueError(f"run {run.name}: must have a folder to be recorded; record_predictions takes one without")
+    folder = run.folder.resolve()
+    run, test = (run, run.test) if correct is None else correct(run)
+    path = Path(os.path.relpath(folder / "experiment.json")).as_posix()
+    return record_predictions(f"{folder.parent.name}/{run.name}", run, test, competition, submissions, path)
 
 
 def record_predictions(
@@ -29,24 +46,29 @@ def record_predictions(
     test: pd.DataFrame,
     competition: Competition,
     submissions: str | Path = SUBMISSIONS,
-    config: str = "",
-) -> dict:
-    """As `record`, for predictions that no run folder holds, such as an average; name is `<runs>/<name>`."""
-    submissions = Path(submissions)
+    experiment: str = "",
+) -> dict[str, Any]:
+    """As `record`, for predictions that no run folder holds, such as an average; name is `<runs>/<name>`.
+
+    experiment is the path of an experiment.json, where there is one.
+    """
+    submissions, metric = Path(submissions), as_metric(competition.metric)
     path = write_submission(competition, test, submissions / f"{name}.csv")
-    cv = interval(run.target, run.probability, competition.metric, run.clusters)
+    cv = interval(run.target, run.probability, metric, run.clusters)
     row = {
         "run": name,
-        "name": run.config["name"],
+        "name": run.experiment["name"],
         "competition": competition.folder.name,
-        "mix": run.config.get("mix", "none"),
-        "backbone": _backbone(run.config),
+        "metric": metric.name,
+        "higher_is_better": metric.higher_is_better,
+        "mix": mix_told(run.experiment),
+        "backbone": backbone_told(run.experiment),
         "cv": cv.value,
         "cv_low": cv.low,
         "cv_high": cv.high,
         "precision": precision(run.target, run.probability),
         "sha256": file_sha256(path),
-        "config": config,
+        "experiment": experiment,
         "file": Path(os.path.relpath(path)).as_posix(),
     }
     if (competition.folder / "solution.csv").exists():
@@ -56,6 +78,20 @@ def record_predictions(
     return {"public": None, "private": None, **row}
 
 
-def _backbone(config: dict) -> str:
-    backbone = config.get("backbone", "")
-    return config["timm_name"] if backbone == "timm" else backbone
+def mix_told(experiment: dict[str, Any]) -> str:
+    """What an experiment's JSON mixes, for a table: `manifold`, `manifold + LPCViews`, a part's name, `none`."""
+    mix, views = experiment.get("mix"), experiment.get("views")
+    told = [] if mix is None else [mix.get("place") or _name(mix)]
+    return " + ".join(told + ([] if views is None else [_name(views)])) or "none"
+
+
+def backbone_told(experiment: dict[str, Any]) -> str:
+    """The backbone of an experiment's JSON, for a table: `Conformer`, timm's name, a part's own name."""
+    net = experiment.get("net") or {}
+    backbone = net.get("backbone") or net
+    return backbone.get("name") if backbone.get("part") == "Timm" else _name(backbone)
+
+
+def _name(part: dict[str, Any]) -> str:
+    """`GeM` of GeM, `LastShare` of mine:LastShare."""
+    return part.get("part", "").rpartition(":")[2]

@@ -2,16 +2,25 @@
 
 import csv
 import io
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from kit.atomic import replacing
 from kit.competition.competition import Competition
 from kit.competition.listing import CompetitionError
-from kit.competition.metrics import METRICS
-from kit.data.atomic import replacing
-from kit.results.check import SubmissionError, check_content, check_submission, expected_ids, id_fault
+from kit.competition.metrics import as_metric
+from kit.results.check import (
+    SubmissionError,
+    check_content,
+    check_submission,
+    dead_column,
+    expected_ids,
+    id_fault,
+    read_submission,
+)
 
 __all__ = ["SubmissionError", "check_submission", "score_submission", "write_submission"]
 
@@ -19,13 +28,16 @@ __all__ = ["SubmissionError", "check_submission", "score_submission", "write_sub
 def write_submission(competition: Competition, test_probability: pd.DataFrame, path: str | Path) -> Path:
     """Write test probabilities (columns id and the classes) as the competition's CSV, in its sample's order.
 
-    A single-label row becomes the name of its likeliest class. Nothing on disk changes before the check has passed.
+    A single-label row becomes the name of its likeliest class. Nothing on disk changes before the check has passed; one
+    that says the same of every row is written with a warning, and refused when it is to be sent.
     Raises ValueError for the table, SubmissionError for the file.
     """
     path = Path(path)
     table = _ordered(test_probability, competition)
     content = _csv_bytes(competition, _fields(table, competition))
-    check_content(content, path, competition)
+    if dead := dead_column(check_content(content, path, competition), competition):
+        told = f"{path}, column {dead[0]}: says {dead[1]!r} in every row, and would be refused when it is to be sent"
+        warnings.warn(told, stacklevel=2)
     with replacing(path) as beside:
         beside.write_bytes(content)
     return path
@@ -36,13 +48,13 @@ def score_submission(path: str | Path, competition: Competition) -> dict[str, fl
 
     Raises SubmissionError for the file, FileNotFoundError where the folder has no solution.csv.
     """
-    table, solution = check_submission(path, competition), competition.solution()
+    table, solution = read_submission(path, competition), competition.solution()
     if solution is None:
         raise FileNotFoundError(f"{competition.folder}/solution.csv must exist to score a submission, got no such file")
     if fault := id_fault(solution["id"], list(table[competition.id_column])):
         raise CompetitionError(f"{competition.folder}/solution.csv: {fault}")
     table = table.set_index(competition.id_column).loc[solution["id"]]
-    metric, scores = METRICS[competition.metric], {}
+    metric, scores = as_metric(competition.metric), {}
     for usage in ("Public", "Private"):
         rows = (solution["usage"] == usage).to_numpy()
         arrays = _arrays(table[rows], solution[rows], competition)
@@ -68,10 +80,10 @@ def _ordered(table: pd.DataFrame, competition: Competition) -> pd.DataFrame:
 
 
 def _fields(table: pd.DataFrame, competition: Competition) -> list[list[str]]:
-    """The CSV's rows: id and label, or id and probabilities of nine digits, which give a float32 back exactly."""
+    """The CSV's rows: id and label, or id and probabilities of as many digits as give each number back exactly."""
     if competition.task == "single":
         return [[name, competition.classes[c]] for name, c in zip(table.index, table.to_numpy().argmax(1), strict=True)]
-    return [[name, *(f"{p:.9g}" for p in row)] for name, row in zip(table.index, table.to_numpy(), strict=True)]
+    return [[name, *map(str, row)] for name, row in zip(table.index, table.to_numpy(), strict=True)]
 
 
 def _csv_bytes(competition: Competition, rows: list[list[str]]) -> bytes:

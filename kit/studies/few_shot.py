@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from kit.competition.folds import make_folds
-from kit.data.dataset import generator_for
+from kit.data.batches import generator_for
 from kit.data.store import Store
 from kit.models.heads import class_means
 from kit.studies.prototypes import Recipe, cosines
@@ -80,7 +80,7 @@ def split_rows(store: Store, n_folds: int = 5, seed: int = 0) -> Split:
     rows, test = (part[labelled[part]] for part in (store.rows("train"), store.rows("test")))
     folds = make_folds(store.index.iloc[rows], n_folds, seed)
     if len(test):
-        return Split(rows[folds > 0], rows[folds == 0], test, None, "the test part, by its solution")
+        return Split(rows[folds != 0], rows[folds == 0], test, None, "the test part, by its solution")
     test = rows[folds == 0]
     clusters = store.index["group"].to_numpy()[test] if "group" in store.index else None
     source = "one fold of the training rows, held out"
@@ -172,5 +172,5 @@ def run_sessions(
         for recipe in recipes:
             table = score_sessions(*test, recipe.prototypes(means, protocol.n_base), protocol)
             tables.append(table.assign(recipe=recipe.name, draw=draw))
-    found = pd.concat(tables, ignore_index=True)
-    return found[["recipe", "draw", *found.columns.drop(["recipe", "draw"])]]
+    table = pd.concat(tables, ignore_index=True)
+    return table[["recipe", "draw", *table.columns.drop(["recipe", "draw"])]]

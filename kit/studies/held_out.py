@@ -7,21 +7,22 @@ from pathlib import Path
 import pandas as pd
 
 from kit.data.store import Store
-from kit.results.compare import Run, compare_runs, cv_table, load_run
+from kit.results.compare import as_run, compare, cv_table
+from kit.training.runs import Run
 
 
-def load_held_out(folder: str | Path, store: Store) -> Run:
-    """The run of a folder, with its predictions of the store's test rows in place of its out-of-fold ones.
+def held_out(run: Run | str | Path, store: Store) -> Run:
+    """The run, or that of a folder, with its predictions of the store's test rows in place of its out-of-fold ones.
 
     Raises ValueError where those are other rows or their labels are not known.
     """
-    folder, index = Path(folder), store.index.iloc[store.rows("test")]
-    table = pd.read_parquet(folder / "test.parquet")
+    run, index = as_run(run), store.index.iloc[store.rows("test")]
+    table = run.test
     if list(table["id"]) != list(index["id"]):
-        raise ValueError(f"{folder / 'test.parquet'}: must hold the {len(index)} test rows of {store.folder}")
+        raise ValueError(f"{run.folder / 'test.parquet'}: must hold the {len(index)} test rows of {store.folder}")
     if (index["target"] < 0).any():
         raise ValueError(f"{store.folder}: must hold the labels of its test rows, got some without")
-    return replace(load_run(folder), oof=table.assign(label=index["label"].to_numpy(), fold=0))
+    return replace(run, oof=table.assign(label=index["label"].to_numpy(), fold=0))
 
 
 def error_table(runs: Iterable[Run], baseline: str) -> pd.DataFrame:
@@ -31,8 +32,8 @@ def error_table(runs: Iterable[Run], baseline: str) -> pd.DataFrame:
     intervals over rows, spread is the sd of delta over seeds, and differs is after Holm's correction.
     """
     runs = list(runs)
-    rate = cv_table([replace(run, metrics={**run.metrics, "metric": "accuracy"}) for run in runs])
-    right, nll = (compare_runs(runs, baseline, metric) for metric in ("accuracy", "log_loss"))
+    rate = cv_table(runs, "accuracy")
+    right, nll = (compare(runs, baseline, metric) for metric in ("accuracy", "log_loss"))
     return pd.DataFrame(
         {
             "name": rate["name"],

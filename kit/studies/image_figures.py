@@ -8,12 +8,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from kit.results.figures import STYLE
+from kit.results.figures import styled
 
 
 def images(rows: Sequence[Tensor], channels: int, titles: Sequence[str], title: str) -> Figure:
     """Images (H, W · channels) of 0 to 255 side by side."""
-    with plt.rc_context(STYLE):
+    with styled():
         figure, grid = plt.subplots(1, len(rows), figsize=(0.95 * len(rows), 1.5), squeeze=False)
         for axes, row, name in zip(grid[0], rows, titles, strict=True):
             pixels = np.asarray(row).reshape(len(row), -1, channels) / 255
@@ -26,7 +26,7 @@ def images(rows: Sequence[Tensor], channels: int, titles: Sequence[str], title: 
 
 def confidence(table: pd.DataFrame, n_pairs: int) -> Figure:
     """A curve an experiment: columns t and one of mean confidence for each."""
-    with plt.rc_context(STYLE):
+    with styled():
         figure, axes = plt.subplots(figsize=(7, 3.6))
         for name in table.columns.drop("t"):
             axes.plot(table["t"], table[name], lw=2, label=name)

@@ -32,7 +32,7 @@ def confidence_on_lines(model: nn.Module, first: Tensor, second: Tensor, shares:
     total = np.zeros(len(shares))
     for a, b in zip(first.split(BATCH), second.split(BATCH), strict=True):
         a, b = a.to(device).float(), b.to(device).float()
-        for place, share in enumerate(shares):
+        for number, share in enumerate(shares):
             probability = model(torch.lerp(a, b, float(share)))[0].float().softmax(1)  # (B, C)
-            total[place] += probability.amax(1).sum().item()
+            total[number] += probability.amax(1).sum().item()
     return total / len(first)

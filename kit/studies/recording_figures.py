@@ -6,17 +6,17 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from kit.data.audio import MelSpec
+from kit.data.features import LogMel
 from kit.data.store import Store
-from kit.inference.framewise import frame_edges
-from kit.results.figures import RANGE_NATS, STYLE
+from kit.results.figures import RANGE_NATS, styled
+from kit.training.framewise import frame_edges
 
 LIKELY = 0.5  # a class is drawn where a frame gives it as much
 
 
 def boxed_spectrogram(store: Store, row: int, calls: pd.DataFrame, title: str) -> Figure:
     """One recording with boxes: calls has columns label, t_min and t_max (s), f_min and f_max (Hz)."""
-    with plt.rc_context(STYLE):
+    with styled():
         figure, axes = plt.subplots(figsize=(9, 3.2))
         _draw_spectrogram(axes, store, row, calls)
         axes.set(title=title, xlabel="time (s)")
@@ -28,15 +28,15 @@ def frame_predictions(store: Store, row: int, probability: np.ndarray, calls: pd
     edges = frame_edges(len(probability), int(store.index["frames"].iat[row])) * store.mel.hop_seconds
     heard = [name for number, name in enumerate(store.classes) if probability[:, number].max() >= LIKELY]
     shown = sorted({*heard, *calls["label"]}, key=store.classes.index)
-    with plt.rc_context(STYLE):
+    with styled():
         figure, (above, below) = plt.subplots(2, 1, figsize=(9, 5), sharex=True, height_ratios=(3, 2))
         _draw_spectrogram(above, store, row, calls)
         above.set_title(title)
         table = probability[:, [store.classes.index(name) for name in shown]].T  # (shown, T')
         mesh = below.pcolormesh(edges, np.arange(len(shown) + 1), table, vmin=0, vmax=1, cmap="Greys")
         for call in calls.itertuples():
-            place = shown.index(call.label) + 0.5
-            below.hlines(place, call.t_min, call.t_max, color="#e07a3f", lw=3)
+            height = shown.index(call.label) + 0.5
+            below.hlines(height, call.t_min, call.t_max, color="#e07a3f", lw=3)
         below.set_yticks(np.arange(len(shown)) + 0.5, shown, fontsize=8)
         below.set(xlabel="time (s)", ylabel="class")
         below.set_title("probability of each frame; lines are where it truly calls", fontsize=9)
@@ -44,8 +44,8 @@ def frame_predictions(store: Store, row: int, probability: np.ndarray, calls: pd
     return figure
 
 
-def mel_bin(hz: np.ndarray, mel: MelSpec) -> np.ndarray:
-    """The place of a frequency among the bins, a bin's number being where its triangle peaks; HTK's mel scale."""
+def mel_bin(hz: np.ndarray, mel: LogMel) -> np.ndarray:
+    """Where a frequency lies among the bins, a bin's number being where its triangle peaks; HTK's mel scale."""
     low, high, here = (np.log1p(np.asarray(value) / 700) for value in (mel.fmin_hz, mel.fmax_hz, hz))
     return (here - low) / (high - low) * (mel.n_mels + 1) - 1
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from kit.results.figures import STYLE
+from kit.results.figures import styled
 
 
 def session_curves(table: pd.DataFrame, value: str = "accuracy") -> Figure:
@@ -17,7 +17,7 @@ def session_curves(table: pd.DataFrame, value: str = "accuracy") -> Figure:
     """
     classes = table.groupby("session")["classes"].first()
     shown = {"accuracy": "all classes seen", "base": "the base classes", "new": "the new classes"}
-    with plt.rc_context(STYLE):
+    with styled():
         figure, axes = plt.subplots(figsize=(7, 3.8))
         for name, part in table.groupby("recipe", sort=False):
             drawn = part.pivot(index="draw", columns="session", values=value).dropna(axis=1, how="all")
@@ -42,12 +42,12 @@ def prototype_similarities(similarity: np.ndarray, names: Sequence[str], n_base:
     if not 0 < n_base < n:
         raise ValueError(f"n_base must be above 0 and below {n}, got {n_base}")
     limit = max(0.1, float(np.abs(similarity[~np.eye(n, dtype=bool)]).max()))  # the diagonal's 1 takes no colour
-    with plt.rc_context(STYLE):
+    with styled():
         size = 2.2 + 0.16 * n
         figure, axes = plt.subplots(figsize=(size + 0.8, size))
         image = axes.imshow(similarity, cmap="RdBu_r", vmin=-limit, vmax=limit)
-        for place in (axes.axvline, axes.axhline):
-            place(n_base - 0.5, color="black", lw=1)
+        for line in (axes.axvline, axes.axhline):
+            line(n_base - 0.5, color="black", lw=1)
         axes.set_xticks(range(n), names, rotation=90, fontsize=7)
         axes.set_yticks(range(n), names, fontsize=7)
         for ticks in (axes.get_xticklabels(), axes.get_yticklabels()):

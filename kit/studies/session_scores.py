@@ -23,8 +23,8 @@ def draw_scores(table: pd.DataFrame) -> pd.DataFrame:
     if wide.isna().any(axis=None):
         raise ValueError("table must hold every session of every recipe and draw, and some are missing")
     first, last = wide[wide.columns[0]], wide[wide.columns[-1]]
-    found = pd.DataFrame({"base": first, "last": last, "average": wide.mean(axis=1), "drop": first - last})
-    return found.reset_index()
+    scores = pd.DataFrame({"base": first, "last": last, "average": wide.mean(axis=1), "drop": first - last})
+    return scores.reset_index()
 
 
 def session_table(table: pd.DataFrame) -> pd.DataFrame:
@@ -54,9 +54,9 @@ def session_differences(table: pd.DataFrame, baseline: str, measure: str = "aver
         for name in names
         if name != baseline
     ]
-    found = pd.DataFrame(rows)
-    found["p_holm"] = holm(found["p"])
-    return found.assign(differs=found["p_holm"] < 0.05)
+    table = pd.DataFrame(rows)
+    table["p_holm"] = holm(table["p"])
+    return table.assign(differs=table["p_holm"] < 0.05)
 
 
 def _paired(delta: np.ndarray) -> dict[str, float]:

@@ -8,8 +8,9 @@ import pandas as pd
 
 from kit.competition.competition import Competition
 from kit.results.bootstrap import Difference, interval, paired
-from kit.results.compare import load_run
+from kit.results.compare import as_run
 from kit.results.record import record
+from kit.training.runs import Run
 
 # The source's own runs on RFCX: cross-validation, micro precision where it was told, and the leaderboard's score.
 PUBLISHED = (
@@ -31,15 +32,15 @@ def published_table() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def stage_table(stages: dict[str, dict[str, Path]], competition: Competition) -> pd.DataFrame:
-    """A row a stage and mixup, of run folders by both; each run is recorded, and its submission scored.
+def stage_table(stages: dict[str, dict[str, Run | str | Path]], competition: Competition) -> pd.DataFrame:
+    """A row a stage and mixup, of runs or their folders by both; each run is recorded, and its submission scored.
 
     CV and precision are out of fold, with 95 % intervals over recordings; precision is of the checked pairs alone.
     """
     rows = []
     for stage, runs in stages.items():
-        for mixup, folder in runs.items():
-            run, sent = load_run(folder), record(folder, competition)
+        for mixup, run in runs.items():
+            run, sent = as_run(run), record(run, competition)
             rows.append(
                 {
                     "setting": stage,
@@ -53,14 +54,16 @@ def stage_table(stages: dict[str, dict[str, Path]], competition: Competition) ->
     return pd.DataFrame(rows)
 
 
-def change_table(changes: dict[str, tuple[Iterable[Path], Iterable[Path]]], competition: Competition) -> pd.DataFrame:
-    """A row a change, of run folders after and before it: LWLRAP gained out of fold and on each part of the test."""
+Runs = Iterable[Run | str | Path]
+
+
+def change_table(changes: dict[str, tuple[Runs, Runs]], competition: Competition) -> pd.DataFrame:
+    """A row a change, of runs after and before it: LWLRAP gained out of fold and on each part of the test."""
     rows = []
     for name, (after, before) in changes.items():
-        after, before = list(after), list(before)
-        found, was = ([load_run(run) for run in part] for part in (after, before))
-        stacked = [np.stack([run.probability for run in part]) for part in (found, was)]
-        row = {"change": name, "out of fold": paired(found[0].target, *stacked, "lwlrap", found[0].clusters)}
+        after, before = ([as_run(run) for run in runs] for runs in (after, before))
+        stacked = [np.stack([run.probability for run in runs]) for runs in (after, before)]
+        row = {"change": name, "out of fold": paired(after[0].target, *stacked, "lwlrap", after[0].clusters)}
         if competition.solution() is not None:
             for usage in ("Public", "Private"):
                 row[usage.lower()] = leaderboard_difference(after, before, competition, usage)
@@ -69,15 +72,15 @@ def change_table(changes: dict[str, tuple[Iterable[Path], Iterable[Path]]], comp
 
 
 def leaderboard_difference(
-    after: Sequence[Path], before: Sequence[Path], competition: Competition, usage: str = "Private"
+    after: Sequence[Run], before: Sequence[Run], competition: Competition, usage: str = "Private"
 ) -> Difference:
     """LWLRAP of some runs less that of others, averaged over each, on one part of the test recordings."""
     solution = competition.solution()
     solution = solution[solution["usage"] == usage]
     classes = list(competition.classes)
 
-    def stacked(runs: Sequence[Path]) -> np.ndarray:
-        tables = [pd.read_parquet(run / "test.parquet").set_index("id") for run in runs]
+    def stacked(runs: Sequence[Run]) -> np.ndarray:
+        tables = [run.test.set_index("id") for run in runs]
         return np.stack([table.loc[solution["id"], classes].to_numpy() for table in tables])
 
     return paired(solution[classes].to_numpy(), stacked(after), stacked(before), "lwlrap")

@@ -9,9 +9,11 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from kit.data.atomic import replacing
-from kit.models.build import build_model
-from kit.training.config import Config
+from kit.atomic import replacing
+from kit.competition.metrics import Metric
+from kit.experiment import changes, told
+from kit.training.identity import rebuilt, without_weights
+from kit.training.nets import build_net
 
 
 @dataclass
@@ -35,31 +37,31 @@ def average_weights(states: list[dict[str, Tensor]]) -> dict[str, Tensor]:
     }
 
 
-def keep_best(state: Progress, row: dict, model: nn.Module, config: Config) -> None:
+def keep_best(state: Progress, row: dict, model: nn.Module, loop: Any, metric: Metric) -> None:
     """Count the epoch; keep a copy (not an alias) of the weights where they are among the best, or the newest."""
     score, state.epoch = row["valid_score"], state.epoch + 1
-    if config.keep == "last":
+    if loop.keep == "last":
         state.best = []
-    better = not state.best or score > state.best[0][0]
+    better = not state.best or metric.better(score, state.best[0][0])
     state.stale = 0 if better else state.stale + 1
     state.log.append(row)
-    if better or len(state.best) < config.average_best or score > state.best[-1][0]:
+    if better or len(state.best) < loop.average_best or metric.better(score, state.best[-1][0]):
         weights = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
-        state.best = sorted([*state.best, (score, state.epoch, weights)], key=lambda kept: -kept[0])
-        state.best = state.best[: config.average_best]
+        state.best = sorted([*state.best, (score, state.epoch, weights)], key=lambda kept: -metric.sign * kept[0])
+        state.best = state.best[: loop.average_best]
 
 
-def save_checkpoint(folder, config, state: Progress, raw, shown, optimizer, accelerator, store) -> None:
+def save_checkpoint(folder, experiment, state: Progress, raw, shown, optimizer, accelerator, store) -> None:
     """Write best.pt where the epoch is among the best, log.csv, and last.pt, from which training goes on exactly."""
     folder.mkdir(parents=True, exist_ok=True)
     if any(epoch == state.epoch for _, epoch, _ in state.best):
         score, epoch, _ = state.best[0]
         weights = average_weights([weights for _, _, weights in state.best])
-        save_best(folder, config, weights, score, epoch, store)
+        save_best(folder, experiment, weights, score, epoch, store.classes, raw.n_mels)
     with replacing(folder / "log.csv") as path:
         pd.DataFrame(state.log).to_csv(path, index=False)
     facts = {
-        "config": config.to_dict(),
+        "experiment": experiment.to_dict(),
         "progress": vars(state),
         "model": raw.state_dict(),
         "ema": shown.state_dict() if shown is not raw else None,
@@ -69,9 +71,9 @@ def save_checkpoint(folder, config, state: Progress, raw, shown, optimizer, acce
     _save(facts, folder / "last.pt")
 
 
-def save_best(folder, config, weights: dict[str, Tensor], score: float, epoch: int, store) -> None:
+def save_best(folder, experiment, weights: dict[str, Tensor], score: float, epoch: int, classes, n_mels: int) -> None:
     """Write best.pt, from which load_model makes the net again."""
-    facts = {"config": config.to_dict(), "classes": list(store.classes), "n_mels": store.n_mels}
+    facts = {"experiment": experiment.to_dict(), "classes": list(classes), "n_mels": n_mels}
     _save({"model": weights, "score": score, "epoch": epoch, **facts}, folder / "best.pt")
 
 
@@ -83,7 +85,7 @@ def _save(value: dict[str, Any], path: Path) -> None:
         beside.write_bytes(buffer.getbuffer())
 
 
-def load_checkpoint(path: Path, config: Config, raw, shown, optimizer, accelerator) -> Progress:
+def load_checkpoint(path: Path, experiment: Any, raw, shown, optimizer, accelerator) -> Progress:
     """The state of a last.pt, put into model and optimiser; a fresh one where there is no file."""
     if not path.exists():
         return Progress()
@@ -92,10 +94,10 @@ def load_checkpoint(path: Path, config: Config, raw, shown, optimizer, accelerat
         saved = torch.load(content, map_location="cpu", weights_only=True)
     except Exception as error:  # an unpickler that is fed a part may raise anything
         raise ValueError(f"{path}: not a whole checkpoint; delete it, and the fold starts anew") from error
-    changed = [key for key, value in config.to_dict().items() if saved["config"].get(key, value) != value]
-    if changed:
-        told = ", ".join(f"{key} {saved['config'][key]!r} -> {getattr(config, key)!r}" for key in changed)
-        raise ValueError(f"{path}: was trained with another config ({told}); use another name, or delete the run")
+    if changed := changes(saved["experiment"], experiment.to_dict()):
+        raise ValueError(
+            f"{path}: was trained as another experiment ({told(changed)}); use another name, or delete the run"
+        )
     raw.load_state_dict(saved["model"])
     optimizer.load_state_dict(saved["optimizer"])
     if shown is not raw:
@@ -105,9 +107,15 @@ def load_checkpoint(path: Path, config: Config, raw, shown, optimizer, accelerat
     return Progress(**saved["progress"])
 
 
-def load_model(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
-    """The model of a best.pt, in eval mode, and what else the file holds (config, classes, n_mels, score, epoch)."""
+def load_model(path: str | Path, *, trust: bool = False) -> tuple[nn.Module, dict[str, Any]]:
+    """The model of a best.pt, in eval mode, and what else the file holds (experiment, classes, n_mels, score, epoch).
+
+    Weights are read as data. Parts that are not the kit's are code, in the `sources` folder of the run: Raises
+    ValueError where there are some, unless trust=True says that it may be run.
+    """
+    path = Path(path)
     saved = torch.load(path, map_location="cpu", weights_only=True)
-    model = build_model(Config.from_dict(saved["config"]), len(saved["classes"]), saved["n_mels"])
+    experiment = rebuilt(saved["experiment"], path.parent.parent / "sources", trust=trust)
+    model = build_net(without_weights(experiment), len(saved["classes"]), saved["n_mels"])
     model.load_state_dict(saved.pop("model"))
     return model.eval(), saved

@@ -1,43 +1,38 @@
 """Experiments × seeds × folds, fanned out by joblib; a run folder for each experiment and seed.
 
-    runs/<name>-s<seed>/  config.json, env.json, fold<k>/ (log.csv, best.pt, last.pt, oof.parquet, test.parquet,
-                          metrics.json), and of the finished folds together oof.parquet, test.parquet, metrics.json
+    runs/<name>-s<seed>/  experiment.json, sources/, fold<k>/ (log.csv, best.pt, last.pt, oof.parquet, test.parquet,
+                          metrics.json, env.json), and of the finished folds together oof.parquet, test.parquet,
+                          metrics.json
 
 On one machine the jobs are processes, one a GPU or one a core. Elsewhere: `joblib.parallel_config("dask", …)`.
 """
 
-import json
 import threading
-import time
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import joblib
-import numpy as np
-import pandas as pd
 import torch
 from joblib.parallel import get_active_backend
 from tqdm.std import tqdm
 
 from kit.competition.competition import Competition
-from kit.competition.folds import make_folds, make_label_folds
-from kit.competition.labels import label_targets
-from kit.competition.metrics import METRICS, precision
-from kit.data.atomic import replacing
+from kit.competition.folds import fold_notes
+from kit.competition.metrics import METRICS
 from kit.data.store import Store, open_store, pack
-from kit.inference.priors import fill_with_priors
-from kit.training.config import Config
-from kit.training.environment import environment
+from kit.experiment import Experiment
 from kit.training.faults import death_told
-from kit.training.fit import fit
-from kit.training.lpc_losses import mel_axis_notice
-from kit.training.predict import predict, probability_table
+from kit.training.fold import train_fold
+from kit.training.identity import load_experiment
+from kit.training.run_folder import RunFolder
+from kit.training.runs import Run
+from kit.training.trial import try_experiment
+from kit.training.views import mel_axis_notice
 
 
 def crossval(
-    experiments: Iterable[Config],
+    experiments: Experiment | Iterable[Experiment],
     competition: Competition,
     out: str | Path = "runs",
     *,
@@ -47,110 +42,59 @@ def crossval(
     n_jobs: int | None = None,
     threads: int | None = None,
     progress: bool = True,
-) -> list[Path]:
-    """Train every experiment on every fold with every seed (None: the config's own); the run folders, in order.
+    fresh: bool = False,
+) -> list[Run]:
+    """Train every experiment on every fold with every seed (None: the experiment's own); the runs, in order.
 
-    What is finished with the same config is kept, what was cut short goes on. `folds` picks some of
-    range(config.n_folds). On a CPU `n_jobs` jobs run at once (None: one a core), each with `threads` (None: what is
-    left); another number of threads rounds otherwise, and so gives slightly other numbers. Raises ValueError where a
-    run folder holds another config or other data, WorkerDiedError where a job's process dies.
+    What is finished with the same experiment, data and sources is kept, what was cut short goes on; fresh=True trains
+    the folds anew. `folds` picks some of range(experiment.folds.n). On a CPU `n_jobs` jobs run at once (None: one a
+    core), each with `threads` (None: what is left); another number of threads rounds otherwise, and so gives slightly
+    other numbers.
+    Raises ValueError where a run folder holds another experiment, other data, or folds trained with other sources, or
+    where a part does not fit, which is tried before any training; WorkerDiedError where a job's process dies.
     """
-    runs = []
-    for config in experiments:
-        store = pack(competition, cache, config.mel, config.features, progress)
-        for seed in seeds or (config.seed,):
-            runs.append(_Run(replace(config, seed=seed), store, competition, Path(out), folds))
+    runs, notes = [], []
+    for experiment in [experiments] if isinstance(experiments, Experiment) else experiments:
+        features, folding = experiment.features, experiment.folds
+        classes = competition.classes if competition.task == "multi" else None
+        notes += fold_notes(competition.train, folding.n, folding.seed, classes)
+        store = pack(competition, cache, getattr(features, "mel", None), features.packs, progress)
+        for seed in seeds or (experiment.seed,):
+            runs.append(RunFolder(experiment.but(seed=seed), store, competition, Path(out), folds))
     _refuse_twins(runs)
     for run in runs:
-        run.begin()
-    for notice in dict.fromkeys(mel_axis_notice(run.config, run.store) for run in runs):
-        if notice and progress:
+        run.check(fresh)
+    for run in {run.experiment.but(seed=0): run for run in reversed(runs)}.values():
+        if fresh or run.unfinished():
+            try_experiment(run.rebuilt(Path(cache)), run.store, competition.metric)
+    for run in runs:  # only now is anything changed
+        run.claim(fresh)
+    if progress:
+        notes += [mel_axis_notice(run.experiment.views, run.store) for run in runs] + [run.kept() for run in runs]
+        for notice in filter(None, dict.fromkeys(notes)):
             tqdm.write(notice)
-    jobs = [job for run in runs for job in run.jobs()]
+    jobs = [(run.folder.resolve(), run.store.folder.resolve(), fold) for run in runs for fold in run.unfinished()]
     workers = n_jobs or _workers(len(jobs))
     threads = threads or max(1, joblib.cpu_count() // (workers or 1))
     with _Bar(runs, progress), death_told():
-        joblib.Parallel(workers)(joblib.delayed(_train_fold)(*job, number, threads) for number, job in enumerate(jobs))
-    for run in runs:
-        run.finish()
+        joblib.Parallel(workers)(
+            joblib.delayed(_job)(*job, competition.metric, number, threads) for number, job in enumerate(jobs)
+        )
+    done = [run.finish() for run in runs]
     for told in dict.fromkeys(_told_faults(run.store, competition) for run in runs):
         if told:
             warnings.warn(told, stacklevel=2)
-    return [run.folder for run in runs]
+    return done
 
 
-class _Run:
-    """One experiment with one seed: its folder, its folds."""
-
-    def __init__(self, config: Config, store: Store, competition: Competition, out: Path, folds: Sequence[int] | None):
-        self.config, self.store, self.competition = config, store, competition
-        self.folder = out / f"{config.name}-s{config.seed}"
-        self.folds = tuple(folds if folds is not None else range(config.n_folds))
-        wrong = [fold for fold in self.folds if not 0 <= fold < config.n_folds]
-        if wrong:
-            raise ValueError(f"folds must be in 0 to {config.n_folds - 1}, got {wrong[0]}")
-
-    def begin(self) -> None:
-        """Claim the folder for this config and this data, or raise ValueError."""
-        facts = {**self.config.to_dict(), "store": self.store.folder.name}
-        path = self.folder / "config.json"
-        if path.exists():
-            now = json.loads(json.dumps(facts))
-            before = {**Config().to_dict(), **json.loads(path.read_text())}  # a field it did not know had its default
-            changed = [key for key in now if json.loads(json.dumps(before.get(key))) != now[key]]
-            if changed:
-                told = ", ".join(f"{key} {before.get(key)!r} -> {now[key]!r}" for key in changed)
-                raise ValueError(f"{self.folder}: holds a run of another config ({told}); rename, or delete it")
-        _write_json(path, facts)
-        _write_json(self.folder / "env.json", environment())
-
-    def jobs(self) -> list[tuple]:
-        folder, store = self.folder.resolve(), self.store.folder.resolve()  # a worker may stand in another folder
-        return [
-            (self.config, store, self.competition.metric, fold, folder / f"fold{fold}")
-            for fold in self.folds
-            if not (folder / f"fold{fold}/metrics.json").exists()
-        ]
-
-    def epochs_done(self) -> int:
-        done = 0
-        for fold in self.folds:
-            folder = self.folder / f"fold{fold}"
-            if (folder / "metrics.json").exists():
-                done += self.config.epochs
-            elif (folder / "log.csv").exists():
-                done += (folder / "log.csv").read_bytes().count(b"\n") - 1
-        return done
-
-    def finish(self) -> None:
-        """oof.parquet, test.parquet (the mean over folds) and metrics.json of the folds that are finished."""
-        oof = pd.concat([pd.read_parquet(self.folder / f"fold{fold}/oof.parquet") for fold in self.folds])
-        tests = [pd.read_parquet(self.folder / f"fold{fold}/test.parquet") for fold in self.folds]
-        parts = {fold: json.loads((self.folder / f"fold{fold}/metrics.json").read_text()) for fold in self.folds}
-        classes = list(self.store.classes)
-        test = tests[0].copy()
-        test[classes] = np.mean([table[classes].to_numpy() for table in tests], axis=0)
-        target = label_targets(oof["label"], classes, self.store.task)
-        probability = oof[classes].to_numpy()
-        _write_parquet(self.folder / "oof.parquet", oof.reset_index(drop=True))
-        _write_parquet(self.folder / "test.parquet", test)
-        _write_json(
-            self.folder / "metrics.json",
-            {
-                "name": self.config.name,
-                "seed": self.config.seed,
-                "metric": self.competition.metric,
-                "score": METRICS[self.competition.metric](target, probability),
-                "precision": precision(target, probability),
-                "folds": {str(fold): part["score"] for fold, part in parts.items()},
-                "epochs": {str(fold): part["epoch"] for fold, part in parts.items()},
-                "minutes": sum(part["minutes"] for part in parts.values()),
-                "parameters": parts[self.folds[0]]["parameters"],
-                "cluster": self.competition.cluster,
-                "task": self.store.task,
-                "rows": len(oof),
-            },
-        )
+def _job(run: Path, store: Path, fold: int, metric: str, number: int, threads: int) -> None:
+    """A fold, rebuilt from its run folder as in any other place, on the GPU or the threads of its number."""
+    if torch.cuda.is_available():
+        torch.cuda.set_device(number % torch.cuda.device_count())
+    else:
+        torch.set_num_threads(threads)
+    experiment = load_experiment(run, trust=True)  # written by this very call
+    train_fold(experiment, open_store(store), fold, run, experiment.metric or METRICS[metric])
 
 
 def _told_faults(store: Store, competition: Competition) -> str:
@@ -162,11 +106,11 @@ def _told_faults(store: Store, competition: Competition) -> str:
     return f"{len(faults)} of {len(store.rows('test'))} test recordings got the class priors\n  {lines}"
 
 
-def _refuse_twins(runs: list[_Run]) -> None:
+def _refuse_twins(runs: list[RunFolder]) -> None:
     seen = set()
     for run in runs:
         if run.folder in seen:
-            raise ValueError(f"every experiment must have its own name, got {run.config.name!r} twice")
+            raise ValueError(f"every experiment must have its own name, got {run.experiment.name!r} twice")
         seen.add(run.folder)
 
 
@@ -177,57 +121,12 @@ def _workers(n_jobs: int) -> int | None:
     return max(1, min(n_jobs, torch.cuda.device_count() or joblib.cpu_count()))
 
 
-def _train_fold(config: Config, store_folder, metric, fold, folder: Path, number: int, threads: int) -> None:
-    """One fold, start to end: fit, predict its held-out rows and the test rows, write what came out."""
-    started = time.monotonic()
-    for stray in folder.glob(".*.part"):  # what a kill left of a file that was being written
-        stray.unlink(missing_ok=True)
-    if torch.cuda.is_available():
-        torch.cuda.set_device(number % torch.cuda.device_count())
-    else:
-        torch.set_num_threads(threads)
-    store = open_store(store_folder)
-    train, test = store.rows("train"), store.rows("test")
-    index = store.index.iloc[train]
-    if store.task == "multi":
-        folds = make_label_folds(index, store.classes, config.n_folds, config.fold_seed)
-    else:
-        folds = make_folds(index, config.n_folds, config.fold_seed)
-    held_out = train[folds == fold]
-    fitted = fit(config, store, train[folds != fold], held_out, folder, metric=metric, progress=False)
-    oof = predict(fitted.model, store, held_out, config, fitted.accelerator)
-    probability = predict(fitted.model, store, test, config, fitted.accelerator)
-    if store.task == "multi":
-        probability = fill_with_priors(probability, store.targets(train[folds != fold]))
-    rows = index[folds == fold]
-    facts = {"fold": fold, "label": rows["label"].to_numpy()}
-    facts |= {"group": rows["group"].to_numpy()} if "group" in rows else {}
-    if not fitted.accelerator.is_main_process:
-        return
-    _write_parquet(folder / "oof.parquet", probability_table(store, held_out, oof, **facts))
-    _write_parquet(folder / "test.parquet", probability_table(store, test, probability))
-    parameters = sum(value.numel() for value in fitted.model.parameters())
-    minutes = (time.monotonic() - started) / 60
-    facts = {"score": fitted.score, "epoch": fitted.epoch, "parameters": parameters, "minutes": minutes}
-    _write_json(folder / "metrics.json", facts)  # written last: a fold that has it is finished
-
-
-def _write_json(path: Path, value: dict) -> None:
-    with replacing(path) as beside:
-        beside.write_text(json.dumps(value, indent=1) + "\n")
-
-
-def _write_parquet(path: Path, table: pd.DataFrame) -> None:
-    with replacing(path) as beside:
-        table.to_parquet(beside)
-
-
 class _Bar:
     """A progress bar over the epochs of jobs in other processes, or on other machines, read from their logs."""
 
-    def __init__(self, runs: list[_Run], shown: bool):
+    def __init__(self, runs: list[RunFolder], shown: bool):
         self.runs = runs
-        total = sum(run.config.epochs * len(run.folds) for run in runs)
+        total = sum(run.experiment.loop.epochs * len(run.folds) for run in runs)
         self.bar = tqdm(total=total, desc="training", unit="epoch", disable=not shown, mininterval=0.5)
         self.over = threading.Event()
         self.thread = threading.Thread(target=self._watch, daemon=True)

@@ -13,6 +13,9 @@ HINTS = {
 }
 
 
+NO_CPU_MEMORY = "DefaultCPUAllocator"  # in the text of its RuntimeError
+
+
 class DeviceMemoryError(RuntimeError):
     """The device can't hold a batch."""
 
@@ -22,13 +25,19 @@ class WorkerDiedError(RuntimeError):
 
 
 @contextmanager
-def memory_told(field: str, value: int) -> Iterator[None]:
-    """Where the device runs out of memory, DeviceMemoryError proposes half the `value` of the config's `field`."""
+def memory_told(field: str, value: int, what: str = "") -> Iterator[None]:
+    """Where the device runs out of memory, DeviceMemoryError proposes half the `value` of the part's `field`.
+
+    what: the clip that was under way.
+    """
     try:
         yield
-    except torch.OutOfMemoryError as error:
+    except RuntimeError as error:  # on a CPU, PyTorch has no error of its own for it
+        if not isinstance(error, torch.OutOfMemoryError) and NO_CPU_MEMORY not in str(error):
+            raise
         smaller = f"try {field} {value // 2}, under another name" if value > 1 else "a smaller net or crop is needed"
-        raise DeviceMemoryError(f"the device has no memory for {field} {value}: {smaller}") from error
+        of_what = f" ({what})" if what else ""
+        raise DeviceMemoryError(f"the device has no memory for {field} {value}{of_what}: {smaller}") from error
 
 
 @contextmanager

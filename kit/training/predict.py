@@ -1,6 +1,11 @@
-"""Predictions and embeddings of a model over whole utterances, evenly spaced crops, or overlapping windows."""
+"""Predictions and embeddings of a model over whole utterances, evenly spaced crops, or overlapping windows.
+
+One's own way is a part with `crop(units, frames) -> a crop` (kit.data.crops), `pool(value (M, ...), first (N,))` and
+`batch_frames`.
+"""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,89 +14,177 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor, nn
 
+from kit.data import crops
+from kit.data.batch import Batch
 from kit.data.batches import length_batches
-from kit.data.dataset import Batch, SpectrogramDataset, batch_loader
+from kit.data.dataset import SpectrogramDataset, batch_loader
 from kit.data.store import Store
-from kit.data.windows import pool_windows
-from kit.training.config import Config
+from kit.data.windows import POOLS, pool_windows
+from kit.parts import at_least, one_of, part
 from kit.training.faults import memory_told
+from kit.training.features import mels_of
 
 # Padded frames in one batch. On a CPU what a layer gives of so many stays in its caches: 1.5 times as fast as 32,768.
-EVAL_FRAMES, EVAL_FRAMES_ON_CPU = 32_768, 4096
+BATCH_FRAMES, BATCH_FRAMES_ON_CPU = 32_768, 4096
+
+
+@part
+class WholeClip:
+    """Each clip whole; one of more than `longest` frames as the mean over so long pieces, for memory's sake.
+
+    batch_frames: padded frames in one batch; 0 is what suits the device.
+    """
+
+    longest: int = 8192  # the longest utterance of HW4 has 7,193 frames
+    batch_frames: int = 0
+
+    def check(self):
+        at_least(self, 1, "longest")
+        at_least(self, 0, "batch_frames")
+
+    def crop(self, units: Callable[[int], int], frames: int) -> crops.Crop:
+        return crops.WholeClips(units(self.longest))
+
+    def pool(self, value: np.ndarray, first: np.ndarray) -> np.ndarray:
+        return mean_of_each(value, first)
+
+
+@part
+class Crops:
+    """The mean over n crops of an experiment's crop_frames, spaced evenly."""
+
+    n: int = 3
+    batch_frames: int = 0
+
+    def check(self):
+        at_least(self, 1, "n")
+        at_least(self, 0, "batch_frames")
+
+    def check_with(self, experiment: Any):
+        if getattr(experiment.features, "channels", 0):
+            raise ValueError("predict must be WholeClip with images, got Crops")
+
+    def crop(self, units: Callable[[int], int], frames: int) -> crops.Crop:
+        return crops.EvenCrops(units(frames), self.n)
+
+    def pool(self, value: np.ndarray, first: np.ndarray) -> np.ndarray:
+        return mean_of_each(value, first)
+
+
+@part
+class Windows:
+    """Over windows of an experiment's crop_frames the maximum, "max", or "top", the mean of the `top` highest.
+
+    overlap: frames that neighbouring windows share, at least.
+    """
+
+    pooling: str = "max"
+    overlap: int = 0
+    top: int = 3
+    batch_frames: int = 0
+
+    def check(self):
+        one_of(self, "pooling", POOLS)
+        at_least(self, 0, "overlap", "batch_frames")
+        at_least(self, 1, "top")
+
+    def check_with(self, experiment: Any):
+        if not self.overlap < experiment.crop_frames:
+            raise ValueError(f"overlap must be below crop_frames ({experiment.crop_frames}), got {self.overlap}")
+
+    def crop(self, units: Callable[[int], int], frames: int) -> crops.Crop:
+        hop = units(2) - units(1)
+        return crops.WindowCrops(units(frames), self.overlap * hop)
+
+    def pool(self, value: np.ndarray, first: np.ndarray) -> np.ndarray:
+        return pool_windows(value, first, self.pooling, self.top)
+
+
+def mean_of_each(value: np.ndarray, first: np.ndarray) -> np.ndarray:
+    """Values of crops (M, ...) to one a clip (N, ...), their mean; first (N,) is where each clip's begin."""
+    if len(first) == len(value):
+        return value
+    count = np.diff(np.append(first, len(value)))
+    return np.add.reduceat(value, first) / count.reshape(-1, *[1] * (value.ndim - 1)).astype(value.dtype)
 
 
 def predict(
-    model: nn.Module, store: Store, rows: Sequence[int], config: Config, accelerator: Accelerator
+    model: nn.Module, store: Store, rows: Sequence[int], experiment: Any, accelerator: Accelerator
 ) -> np.ndarray:
-    """Class probabilities (N, C) float32, in the order of `rows`, shared out over the processes there are.
+    """Class probabilities (N, C), in the order of `rows`, shared out over the processes there are.
 
-    Of a config with n_base classes, the others have probability 0. Of rows without frames all is NaN.
+    Of one label a row float32; of several float64, in which a sigmoid keeps apart what in float32 would be 1 alike. Of
+    an experiment with n_base classes, the others have probability 0. Of rows without frames all is NaN.
     """
     multi = store.task == "multi"
+    n_base = experiment.session.n_base if experiment.session else 0
 
     def probability(batch: Batch) -> Tensor:
         logits = model(batch.mel, batch.mask)[0].float()
-        logits[:, config.n_base or logits.shape[1] :] = -torch.inf
-        return logits.sigmoid() if multi else logits.softmax(1)
+        logits[:, n_base or logits.shape[1] :] = -torch.inf
+        return logits.double().sigmoid() if multi else logits.softmax(1)
 
-    return _served(probability, model, store, rows, config, accelerator)
+    return _served(probability, model, store, rows, experiment, accelerator)
 
 
-def embed(model: nn.Module, store: Store, rows: Sequence[int], config: Config, accelerator: Accelerator) -> np.ndarray:
-    """Embeddings z (N, D) float32 in eval mode, in the order of `rows`; with mix "lpc" of the three views (N, 3, D)."""
-    lpc_order = config.lpc_order if config.mix == "lpc" else 0
+def embed(model: nn.Module, store: Store, rows: Sequence[int], experiment: Any, accelerator: Accelerator) -> np.ndarray:
+    """Embeddings z (N, D) float32 in eval mode, in the order of `rows`; with views those of the three (N, 3, D)."""
+    views = experiment.views is not None
 
     def embedding(batch: Batch) -> Tensor:
         z = model.embed(batch.mel, batch.mask).float()
-        return z.unflatten(0, (3, -1)).transpose(0, 1) if lpc_order else z
+        return z.unflatten(0, (3, -1)).transpose(0, 1) if views else z
 
-    return _served(embedding, model, store, rows, config, accelerator, lpc_order)
+    return _served(embedding, model, store, rows, experiment, accelerator, views)
 
 
 @torch.inference_mode()
 def _served(
-    function: Callable[[Batch], Tensor], model, store, rows, config: Config, accelerator, lpc_order: int = 0
+    function: Callable[[Batch], Tensor], model, store, rows, experiment: Any, accelerator, views: bool = False
 ) -> np.ndarray:
-    """What function gives of each utterance (N, ...), the mean over its crops, or what config.eval_windows says."""
-    windows = config.eval_windows != "none"
-    dataset = SpectrogramDataset(
-        store, rows, config.segment_frames, train=False, crops=config.eval_crops, lpc_order=lpc_order,
-        overlap=config.eval_overlap if windows else None, device=accelerator.device,
-    )  # fmt: skip
-    sizes = store.index["frames"].to_numpy()[np.asarray(rows)]
-    if config.eval_crops:
-        sizes = np.full_like(sizes, dataset.segment * config.eval_crops)
-    hop = 1 if store.kind == "mel" else store.mel.hop_samples
-    usable = np.flatnonzero(sizes > 0)
-    if windows:
-        step = dataset.segment - config.eval_overlap * hop
-        sizes = dataset.segment * (1 + np.ceil((sizes - dataset.segment).clip(min=0) / step).astype(int))
-    most = config.eval_frames or (EVAL_FRAMES_ON_CPU if accelerator.device.type == "cpu" else EVAL_FRAMES)
-    batches = length_batches(sizes[usable], most * hop)
+    """What function gives of each utterance (N, ...), pooled over its crops."""
+    device, way = accelerator.device, experiment.predict
+    mels = mels_of(experiment, store, device, views)
+    crop = way.crop(mels.units, experiment.crop_frames)
+    dataset = SpectrogramDataset(store, rows, crop, mels=mels, device=device)
+    sizes = crop.units(store.index["frames"].to_numpy()[np.asarray(rows)])
+    usable = np.flatnonzero(store.index["frames"].to_numpy()[np.asarray(rows)] > 0)
+    most = way.batch_frames or (BATCH_FRAMES_ON_CPU if device.type == "cpu" else BATCH_FRAMES)
+    batches = length_batches(sizes[usable], most * mels.hop)
     batches = [usable[batch].tolist() for batch in batches][accelerator.process_index :: accelerator.num_processes]
-    was_training, found = model.training, []
+    was_training, served = model.training, []
     model.eval()
-    with memory_told("eval_frames", most):
-        for batch in batch_loader(dataset, batches):
-            with accelerator.autocast():
-                found.append((batch.row.numpy(), function(batch).cpu().numpy()))
+    for batch in batch_loader(dataset, batches):
+        clip = store.index["id"].iat[int(batch.row[0])]
+        with memory_told("batch_frames", most, f"{clip}, {batch.mel.shape[1]} frames"):
+            for piece in _pieces(batch, 0 if views else most):
+                with accelerator.autocast():
+                    served.append((piece.row.numpy(), function(piece).cpu().numpy()))
     model.train(was_training)
-    return _in_order(gather_object(found), np.asarray(rows), config)
+    return _in_order(gather_object(served), np.asarray(rows), way)
 
 
-def _in_order(found: list[tuple[np.ndarray, np.ndarray]], rows: np.ndarray, config: Config) -> np.ndarray:
-    row = np.concatenate([row for row, _ in found])
-    value = np.concatenate([value for _, value in found])  # (N · crops, ...)
-    if config.eval_windows != "none":
-        first = np.flatnonzero(np.append(True, row[1:] != row[:-1]))
-        row, value = row[first], pool_windows(value, first, config.eval_windows, config.eval_top)
-    else:
-        crops = max(1, config.eval_crops)
-        row = row.reshape(-1, crops)[:, 0]
-        value = value.reshape(len(row), crops, *value.shape[1:]).mean(1)
-    place = pd.Series(np.arange(len(row)), index=row).reindex(rows, fill_value=-1).to_numpy()
-    ordered = value[place].astype(np.float32)
-    ordered[place < 0] = np.nan
+def _pieces(batch: Batch, most: int) -> list[Batch]:
+    """The batch, or where one recording's windows are more than `most` frames, parts of it that are not."""
+    items, frames = batch.mel.shape[:2]
+    size = max(1, most // frames) if most else items
+    if size >= items:
+        return [batch]
+    mask = [None] * items if batch.mask is None else batch.mask.split(size)
+    parts = zip(batch.mel.split(size), mask, batch.target.split(size), batch.row.split(size), strict=False)
+    return [Batch(mel, valid, target, row) for mel, valid, target, row in parts]
+
+
+def _in_order(served: list[tuple[np.ndarray, np.ndarray]], rows: np.ndarray, way: Any) -> np.ndarray:
+    if not served:
+        raise ValueError("there must be a row with at least one frame to predict, got none")
+    row = np.concatenate([row for row, _ in served])
+    value = np.concatenate([value for _, value in served])  # (M, ...)
+    first = np.flatnonzero(np.append(True, row[1:] != row[:-1]))
+    row, value = row[first], way.pool(value, first)
+    where = pd.Series(np.arange(len(row)), index=row).reindex(rows, fill_value=-1).to_numpy()
+    ordered = value[where]
+    ordered[where < 0] = np.nan
     return ordered
 
 

@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from kit.data.augment import SpecAugment
+from kit.data.augmenters import Augmenters
 from kit.data.batches import EpochBatches
-from kit.data.dataset import SpectrogramDataset, batch_loader
+from kit.data.crops import RandomCrops
+from kit.data.dataset import SpectrogramDataset, Training, batch_loader
 from kit.data.store import Store, pack
 from tests.bench.batch_source import source_loader
 from tests.bench.turns import Bound
@@ -47,6 +49,7 @@ def test_batch_grows(turns, hw4_store, utterances):
     turns(lambda: next(batches), bound, turns=600, reach=1 / 1.1, **{"1,000": lambda: next(least)})
 
 
-def kit_loader(store: Store):
-    dataset = SpectrogramDataset(store, store.rows("train"), FRAMES, train=True, augment=SpecAugment())
-    return batch_loader(dataset, EpochBatches(len(dataset), 32))
+def kit_loader(store: Store, batch_size: int = 32, device: str | torch.device = "cpu"):
+    training = Training(augment=Augmenters((SpecAugment(),)))
+    dataset = SpectrogramDataset(store, store.rows("train"), RandomCrops(FRAMES), training=training, device=device)
+    return batch_loader(dataset, EpochBatches(torch.zeros(len(dataset)), batch_size))

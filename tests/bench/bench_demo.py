@@ -1,7 +1,6 @@
 """Where the time of a fold of the demo goes: two epochs of its Conformer with AM-softmax."""
 
 import time
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,8 +10,10 @@ from kit.competition.folds import make_folds
 from kit.data.dataset import SpectrogramDataset
 from kit.data.store import pack
 from kit.demos.demo import make_voices
+from kit.models.heads import AMSoftmax
+from kit.models.pooling import SelfAttention
+from kit.presets import preset
 from kit.training import fit as fitting
-from kit.training.presets import preset_config
 from kit.training.step import TrainStep
 
 PARTS = {
@@ -31,7 +32,7 @@ def watch(monkeypatch, owner, name: str, spent: dict, part: str) -> None:
         try:
             return plain(*args, **kwargs)
         finally:
-            if getattr(args[0], "train", True):  # a prediction's batches are the prediction's
+            if getattr(args[0], "training", True) is not None:  # a prediction's batches are the prediction's
                 spent[part].append(time.perf_counter() - began)
 
     monkeypatch.setattr(owner, name, timed)
@@ -41,13 +42,14 @@ def watch(monkeypatch, owner, name: str, spent: dict, part: str) -> None:
 def test_demo_fold(benchmark, tmp_path, monkeypatch):
     competition = open_competition(make_voices(tmp_path / "voices"))
     store = pack(competition, tmp_path / "cache", progress=False)
-    config = replace(preset_config("demo"), pooling="attention", head="am_softmax", epochs=2)
+    experiment = preset("demo").but(net__pooling=SelfAttention(), net__head=AMSoftmax(), loop__epochs=2)
     train = store.rows("train")
-    held_out = make_folds(store.index.iloc[train], config.n_folds) == 0
+    held_out = make_folds(store.index.iloc[train], experiment.folds.n) == 0
     folders = iter(range(100))
 
     def once():
-        fitting.fit(config, store, train[~held_out], train[held_out], tmp_path / f"run{next(folders)}", progress=False)
+        folder = tmp_path / f"run{next(folders)}"
+        fitting.fit(experiment, store, train[~held_out], train[held_out], folder, progress=False)
 
     once()
     spent = {part: [] for part in PARTS}

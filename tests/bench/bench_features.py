@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 import torch
 
-from kit.data.audio import LogMel, MelSpec
 from kit.data.augment import SpecAugment
+from kit.data.features import LogMel, MelFilterbank
 from tests.bench.batch_source import mask_in_place
 from tests.bench.turns import Bound
 
 MEL = torch.randn(32, 192, 40, generator=torch.Generator().manual_seed(0))  # (B, T, F)
 WAVE = 0.1 * torch.randn(32, 16000, generator=torch.Generator().manual_seed(0))  # clips of 1 s
-SPEC = MelSpec()
+SPEC = LogMel()
 
 
 @pytest.mark.benchmark(group="SpecAugment, 32 × 192 frames")
@@ -35,7 +35,7 @@ def test_logmel(turns):
     """As notebooks of the rainforest contest do, a clip at a time, with the kit's window, hop and filters."""
     settings = {"n_fft": SPEC.n_fft, "win_length": SPEC.window_samples, "hop_length": SPEC.hop_samples, "htk": True}
     settings |= {"n_mels": SPEC.n_mels, "fmin": SPEC.fmin_hz, "fmax": SPEC.fmax_hz, "center": False, "norm": None}
-    log_mel, frames = LogMel(SPEC), WAVE.unfold(1, SPEC.window_samples, SPEC.hop_samples).contiguous()
+    log_mel, frames = MelFilterbank(SPEC), WAVE.unfold(1, SPEC.window_samples, SPEC.hop_samples).contiguous()
 
     def every_clip():
         return [

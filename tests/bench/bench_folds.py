@@ -5,15 +5,21 @@ import os
 import pytest
 
 from kit.competition.competition import open_competition
+from kit.competition.folds import Folds
 from kit.data.store import pack
 from kit.demos.demo import make_voices
-from kit.training.config import Config
+from kit.experiment import Experiment
+from kit.models.conformer import Conformer
+from kit.models.net import Net
 from kit.training.crossval import crossval
+from kit.training.loop import Loop
+from kit.training.schedules import WarmupCosine
 from tests.bench.turns import Bound
 
-SMALL = Config(
-    name="small", segment_frames=64, width=64, layers=2, heads=2, ff_width=128, kernel_size=15, epochs=2,
-    epoch_steps=30, batch_size=16, warmup_steps=10, n_folds=4,
+SMALL = Experiment(
+    name="small", folds=Folds(4), crop_frames=64, schedule=WarmupCosine(10),
+    net=Net(Conformer(width=64, layers=2, heads=2, ff_width=128, kernel_size=15)),
+    loop=Loop(epochs=2, epoch_steps=30, batch_size=16),
 )  # fmt: skip
 
 
@@ -29,7 +35,7 @@ def folds(competition, tmp_path_factory, n_jobs: int):
 
     def once():
         out = tmp_path_factory.mktemp("runs")
-        crossval([SMALL], competition, out, cache=cache, n_jobs=n_jobs, threads=1, progress=False)
+        crossval(SMALL, competition, out, cache=cache, n_jobs=n_jobs, threads=1, progress=False)
 
     return once
 

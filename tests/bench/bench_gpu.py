@@ -10,16 +10,15 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from kit.data.audio import MelSpec
-from kit.data.augment import SpecAugment
-from kit.data.batches import EpochBatches
-from kit.data.dataset import SpectrogramDataset, batch_loader
+from kit.data.features import LogMel
 from kit.data.lpc import LPCViews
-from kit.models.build import build_model
-from kit.training.config import Config
-from kit.training.step import TrainStep, build_optimizer
+from kit.experiment import Experiment
+from kit.training.loop import Loop
+from kit.training.nets import build_net
+from kit.training.optim import build_optimizer
+from kit.training.step import TrainStep
 from tests.bench.batch_source import source_loader
-from tests.bench.bench_batches import FRAMES, endless
+from tests.bench.bench_batches import FRAMES, endless, kit_loader
 from tests.bench.step_source import SourceConformer, source_step
 from tests.bench.turns import Bound
 
@@ -58,7 +57,7 @@ def test_samples(turns, benchmark, hw4_store, batch_size):
 
 @pytest.mark.benchmark(group="GPU: LPC views of 256 clips of 1 s")
 def test_views(turns):
-    views = LPCViews(MelSpec(), 16).cuda()
+    views = LPCViews(LogMel(), 16).cuda()
     wave = 0.1 * torch.randn(256, 16000, device="cuda")
 
     @torch.no_grad()
@@ -72,18 +71,15 @@ def test_views(turns):
 def kit_steps(store, batch_size: int):
     """What takes STEPS steps of batches from the store, which lies on the device."""
     accelerator = Accelerator(mixed_precision="bf16")
-    config = Config(batch_size=batch_size, step="graph")
-    raw = build_model(config, N_CLASSES, 40).train().to(accelerator.device)
-    net, optimizer = accelerator.prepare(raw, build_optimizer(config, raw))
-    update = TrainStep(config, net, raw, optimizer, accelerator)
-    dataset = SpectrogramDataset(
-        store, store.rows("train"), FRAMES, train=True, augment=SpecAugment(), device=accelerator.device
-    )
-    batches = endless(batch_loader(dataset, EpochBatches(len(dataset), batch_size)))
+    experiment = Experiment(crop_frames=FRAMES, loop=Loop(batch_size=batch_size, step="graph"))
+    raw = build_net(experiment, N_CLASSES, 40).train().to(accelerator.device)
+    net, optimizer = accelerator.prepare(raw, build_optimizer(experiment.optimizer, raw, capturable=True))
+    update = TrainStep(experiment, net, raw, optimizer, accelerator)
+    batches = endless(kit_loader(store, batch_size, accelerator.device))
 
     def steps():
         for batch in itertools.islice(batches, STEPS):
-            update(batch, 0, config.lr)
+            update(batch, 0, 1.0)
             optimizer.zero_grad()
         torch.cuda.synchronize()
 

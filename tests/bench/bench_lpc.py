@@ -6,12 +6,12 @@ Each works on the same batch in one thread, so that its ratio of times is the sp
 import pytest
 import torch
 
-from kit.data.audio import MelSpec
+from kit.data.features import LogMel
 from kit.data.lpc import LPCViews, lpc_coefficients
 from tests.bench.lpc_source import source_views
 from tests.bench.turns import Bound
 
-SPEC = MelSpec()
+SPEC = LogMel()
 ORDER = 16
 N_CLIPS = 32
 WAVE = 0.1 * torch.randn(N_CLIPS, 16000, generator=torch.Generator().manual_seed(0))  # clips of 1 s, 98 frames each

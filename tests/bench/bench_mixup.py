@@ -6,12 +6,12 @@ over places, 1.8 × at the last layer. A step is all of it: draw, forward, loss,
 
 import pytest
 import torch
+from torch.nn import functional
 
-from kit.data.mixup import Mixup
-from kit.models.build import build_model
-from kit.training.config import Config
-from kit.training.losses import classification_loss
-from kit.training.step import build_optimizer
+from kit.data.mixup import MixDrawer
+from kit.models.net import Net
+from kit.models.timm_backbone import Timm
+from kit.training.optim import AdamW, build_optimizer
 from tests.bench.mixup_source import SourceResNet, source_step
 from tests.bench.turns import Bound
 
@@ -35,7 +35,7 @@ def test_step(turns, places):
 
     def kit():
         for place in GROUPS[places]:
-            mixed(Mixup((place,)))
+            mixed(MixDrawer((place,)))
 
     bound = Bound(
         "a step without mixup at each place: the source's costs up to twice that, at the last layer",
@@ -46,14 +46,13 @@ def test_step(turns, places):
 
 def kit_step():
     """What takes a step of a net, with a mixup or without."""
-    config = Config(backbone="timm", timm_name="resnet18")
-    model = build_model(config, N_CLASSES, MEL.shape[2]).train()
-    optimizer, generator = build_optimizer(config, model), torch.Generator().manual_seed(0)
+    model = Net(Timm("resnet18")).make(MEL.shape[2], N_CLASSES, MEL.shape[1]).train()
+    optimizer, generator = build_optimizer(AdamW(), model), torch.Generator().manual_seed(0)
 
-    def step(mixup: Mixup | None):
+    def step(mixup: MixDrawer | None):
         plan = mixup and mixup.draw(len(MEL), 1, generator)
         logits, _ = model(MEL, None, plan and plan.mix)
-        classification_loss(logits, plan.target(TARGET, N_CLASSES) if plan else TARGET).backward()
+        functional.cross_entropy(logits, plan.target(TARGET, N_CLASSES) if plan else TARGET).backward()
         optimizer.step()
         optimizer.zero_grad()
 

@@ -14,23 +14,23 @@ import pytest
 import soundfile
 import torch
 
-from kit.data.audio import MelSpec
 from kit.data.dataset import SpectrogramDataset
 from kit.data.store import Store
-from kit.models.build import build_model
-from kit.training.recording_presets import recording_config
+from kit.presets import recording_preset
+from kit.training.features import mels_of
+from kit.training.nets import build_net
 from tests.bench.turns import Bound, products
 
 MINUTES = 24
 PACK = """
 import re, sys, time
 from pathlib import Path
-from kit.data.audio import MelSpec
+from kit.data.features import LogMel
 from kit.competition.competition import open_competition
 from kit.data.store import pack
 competition = open_competition(sys.argv[1])
 started = time.perf_counter()
-pack(competition, sys.argv[2], MelSpec(48000, 128, 0.04, 0.01, 60.0, 16000.0), progress=False)
+pack(competition, sys.argv[2], LogMel(48000, 128, 0.04, 0.01, 60.0, 16000.0), progress=False)
 seconds, status = time.perf_counter() - started, Path("/proc/self/status")  # ru_maxrss would count the parent's too
 print(seconds, int(re.search(r"VmHWM:\\s+(\\d+)", status.read_text())[1]) / 1000 if status.exists() else float("nan"))
 """
@@ -79,13 +79,15 @@ def test_pack(turns, benchmark, folder, tmp_path_factory):
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory):
     """A store of one minute, and the demo's net."""
-    config = recording_config("demo")
-    frames = MelSpec.n_frames(config.mel, 60 * config.mel.sample_rate_hz)
+    experiment = recording_preset("demo")
+    features = experiment.features
+    frames = features.n_frames(60 * features.sample_rate_hz)
     index = pd.DataFrame({"id": ["a"], "split": "test", "target": -1, "start": 0, "frames": frames})
-    features = torch.randn(frames, 128, generator=torch.Generator().manual_seed(0)).half()
-    store = Store(tmp_path_factory.mktemp("store"), features, index, "mel", ("s0", "s1"), config.mel, "multi")
-    dataset = SpectrogramDataset(store, [0], config.segment_frames, train=False, overlap=config.eval_overlap)
-    return dataset, build_model(config, 2, 128).eval()
+    noise = torch.randn(frames, 128, generator=torch.Generator().manual_seed(0)).half()
+    store = Store(tmp_path_factory.mktemp("store"), noise, index, "mel", ("s0", "s1"), features, "multi")
+    mels = mels_of(experiment, store, "cpu")
+    crop = experiment.predict.crop(mels.units, experiment.crop_frames)
+    return SpectrogramDataset(store, [0], crop, mels=mels), build_net(experiment, 2, 128).eval()
 
 
 @pytest.mark.benchmark(group="the windows of a minute through a net")

@@ -12,7 +12,8 @@ from kit.competition import images
 from kit.competition.competition import open_competition
 from kit.competition.images import image_shape, pick_images
 from kit.competition.listing import CompetitionError
-from kit.data.dataset import SpectrogramDataset
+from kit.data.crops import RandomCrops, WholeClips
+from kit.data.dataset import SpectrogramDataset, Training
 from kit.data.store import open_store, pack
 
 # Two rows of two pixels in red, green, blue.
@@ -105,8 +106,8 @@ def test_other_names_of_the_column_and_jpeg(tmp_path, column):
 
 def test_a_training_batch_is_the_pixels_as_numbers(tmp_path):
     store = packed(written(tmp_path / "a"), tmp_path)
-    for train in (True, False):
-        dataset = SpectrogramDataset(store, store.rows("train"), 3, train=train)
+    for crop, training in ((RandomCrops(3), Training()), (WholeClips(), None)):
+        dataset = SpectrogramDataset(store, store.rows("train"), crop, training=training)
         batch = dataset.__getitems__([1, 0])
         assert batch.mask is None and batch.mel.dtype == torch.float32
         assert torch.equal(batch.mel, pick_images(store, [1, 0]).float()) and batch.target.tolist() == [0, 1]
@@ -118,10 +119,42 @@ def test_cifar_opens(shared_data):
     assert (competition.train["label"].value_counts() == 5_000).all()
 
 
+def test_a_test_image_that_can_not_be_read_costs_its_own_row(tmp_path):
+    folder = class_folders(tmp_path / "a", test="bab")
+    (folder / "test/a/1.png").write_bytes(b"noise")
+    store = packed(folder, tmp_path)
+    assert store.faults().to_numpy().tolist() == [
+        ["test/a/1.png", "not a PNG or JPEG that can be read (UnidentifiedImageError)"]
+    ]
+    assert image_shape(store) == (2, 3) and len(store.features) == 2 * 6
+    bad = store.index["id"].tolist().index("test/a/1.png")
+    good = store.index["id"].tolist().index("test/b/2.png")
+    assert torch.equal(pick_images(store, [good])[0], torch.from_numpy((COLOURS + np.uint8(2)).reshape(2, 6)))
+    with pytest.raises(ValueError, match="rows must be of images that can be read, got test/a/1.png"):
+        pick_images(store, [good, bad])
+
+
+def test_what_notebooks_and_file_managers_leave_is_no_class(tmp_path):
+    folder = class_folders(tmp_path / "a")
+    for path in ("train/.ipynb_checkpoints/0.png", "train/a/._0.png", "__MACOSX/train/c/0.png", "train/__MACOSX/0.png"):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(b"\0\5\26\7")
+    (folder / ".some.parquet").write_bytes(b"\0")
+    competition = open_competition(folder)
+    assert competition.classes == ("a", "b") and len(competition.train) == 4
+    packed(folder, tmp_path)
+
+
+def test_a_class_that_looks_like_one_of_train_is_told(tmp_path):
+    folder = class_folders(tmp_path / "a", test="bA")
+    with pytest.raises(CompetitionError, match="label 'A' is in the test part alone, where train has 'a'"):
+        open_competition(folder)
+
+
 class TestRefused:
     def test_a_bad_image_is_named_with_its_row(self, tmp_path):
-        content = [encoded(GREY), b"\x89PNG\r\n\x1a\n and then noise", encoded(GREY)]
-        rule = r"1 problem\n  row 1 \(some.parquet\): not a PNG or JPEG that can be read"
+        content = [encoded(GREY), encoded(GREY), b"\x89PNG\r\n\x1a\n and then noise"]
+        rule = r"1 problem\n  row 2 \(some.parquet\): not a PNG or JPEG that can be read"
         refused(written(tmp_path / "a", table(png=content)), tmp_path, rule)
 
     def test_a_bad_file_is_named(self, tmp_path):

@@ -1,155 +1,136 @@
-"""The metrics against numbers worked out by hand and against scikit-learn."""
+"""A metric knows its direction, its name and what it may give."""
+
+import functools
+import math
+import pickle
 
 import numpy as np
 import pytest
-from sklearn import metrics as reference
 
-from kit.competition.metrics import (
-    METRICS,
-    ROW_TERMS,
-    accuracy,
-    class_average_precision,
-    log_loss,
-    lwlrap,
-    micro_precision,
-    precision,
-)
+from kit.competition.metrics import METRICS, Metric, as_metric
+from kit.competition.scores import accuracy, accuracy_terms, log_loss, lwlrap, micro_precision
 
 TARGET = np.array([0, 1, 2])
 PROBABILITY = np.array([[0.5, 0.3, 0.2], [0.6, 0.3, 0.1], [0.1, 0.1, 0.8]])
-TAGS = np.array([[1, 0, 1], [0, 1, 0]])
-TAG_PROBABILITY = np.array([[0.9, 0.6, 0.2], [0.1, 0.7, 0.4]])
 
 
-@pytest.fixture
-def single(rng):
-    return rng.integers(0, 5, 200), rng.dirichlet(np.ones(5), 200)
+def rank_hits(target, probability):
+    return (probability.argsort(1)[:, -2:] == target[:, None]).any(1).mean()
 
 
-@pytest.fixture
-def multi(rng):
-    return (rng.random((200, 6)) < 0.3).astype(int), rng.random((200, 6)).round(1)  # rounded: with ties
+def test_a_metric_gives_what_its_function_gives():
+    metric = Metric(rank_hits)
+    assert metric(TARGET, PROBABILITY) == 1 and type(metric(TARGET, PROBABILITY)) is float
+    assert (metric.name, metric.higher_is_better, metric.per_row, metric.bounds) == ("rank_hits", True, None, None)
+    assert METRICS["accuracy"](TARGET, PROBABILITY) == accuracy(TARGET, PROBABILITY) == pytest.approx(2 / 3)
 
 
-@pytest.fixture
-def rng():
-    return np.random.default_rng(0)
+def test_the_table_has_each_metric_by_its_functions_name():
+    assert list(METRICS) == [metric.name for metric in METRICS.values()]
+    assert {"accuracy", "log_loss", "lwlrap", "precision", "micro_precision"} <= set(METRICS)
+    assert {"roc_auc", "cmap", "padded_cmap", "f1_macro", "f1_rows"} <= set(METRICS)
+    assert [name for name, metric in METRICS.items() if not metric.higher_is_better] == ["log_loss"]
+    assert [name for name, metric in METRICS.items() if metric.bounds is None] == ["log_loss"]
 
 
-def test_accuracy_by_hand():
-    assert accuracy(TARGET, PROBABILITY) == pytest.approx(2 / 3)
+def test_direction_by_hand():
+    higher, lower = METRICS["accuracy"], METRICS["log_loss"]
+    assert (higher.sign, lower.sign, higher.worst, lower.worst) == (1, -1, -math.inf, math.inf)
+    assert higher.better(0.3, 0.2) and not higher.better(0.2, 0.3)
+    assert lower.better(0.2, 0.3) and not lower.better(0.3, 0.2)
+    for metric in (higher, lower):
+        assert metric.better(0.5, metric.worst) and not metric.better(0.5, 0.5)
+        assert not metric.better(math.nan, 0.5) and not metric.better(0.5, math.nan)
+    assert higher.best([0.2, 0.9, 0.9, 0.1]) == 1 and lower.best([0.2, 0.9, 0.1, 0.1]) == 2
+    assert lower.best(score for score in (3.0, 2.0)) == 1 and lower.best([math.inf, 7]) == 1
 
 
-def test_log_loss_by_hand():
-    assert log_loss(TARGET, PROBABILITY) == pytest.approx(-np.log([0.5, 0.3, 0.8]).mean())
-    right = [[0.9, 0.4, 0.2], [0.9, 0.7, 0.6]]  # the probability that each pair's truth was given
-    assert log_loss(TAGS, TAG_PROBABILITY) == pytest.approx(-np.log(right).mean())
+def test_a_name_stands_for_the_tables_metric_with_all_its_fields():
+    assert Metric("log_loss") == METRICS["log_loss"] == Metric("log_loss", higher_is_better=False)
+    assert Metric("accuracy", per_row=accuracy_terms) == METRICS["accuracy"]
+    with pytest.raises(ValueError, match="higher_is_better of metric 'log_loss' must be left out or be its own, False"):
+        Metric("log_loss", higher_is_better=True)
+    with pytest.raises(ValueError, match="per_row of metric 'cmap' must be left out or be its own, None, got"):
+        Metric("cmap", per_row=accuracy_terms)
 
 
-def test_a_sure_mistake_costs_a_finite_log_loss():
-    assert log_loss(np.array([0, 1]), np.array([[0.0, 1.0], [0.0, 1.0]])) == pytest.approx(-np.log(1e-15) / 2)
+def test_as_metric():
+    metric = Metric(rank_hits, higher_is_better=False)
+    assert as_metric(metric) is metric
+    assert as_metric("cmap") is METRICS["cmap"]
+    assert as_metric(log_loss) is METRICS["log_loss"]  # a known function keeps its direction
+    assert as_metric(rank_hits) == Metric(rank_hits)
+    for wrong in ("auc", 3, None):
+        with pytest.raises(ValueError, match=f"metric must be a function or one of accuracy, .*, got {wrong!r}"):
+            as_metric(wrong)
+    with pytest.raises(ValueError, match="metric must be a function or one of accuracy, log_loss"):
+        Metric("auc")
 
 
-def test_lwlrap_by_hand():
-    # first row: its labels are at ranks 1 and 3, precisions 1 and 2/3; second: rank 1; three labels in all
-    assert lwlrap(TAGS, TAG_PROBABILITY) == pytest.approx((1 + 2 / 3 + 1) / 3)
-    # one label a row: the mean of 1 / rank
-    assert lwlrap(TARGET, PROBABILITY) == pytest.approx((1 + 1 / 2 + 1) / 3)
+def test_names_of_functions_of_every_sort():
+    class Hits:
+        def __call__(self, target, probability):
+            return 1.0
+
+    at_three = functools.partial(micro_precision, threshold=0.3)
+    assert [Metric(f).name for f in (lambda t, p: 0.0, at_three, Hits())] == ["<lambda>", "micro_precision", "Hits"]
 
 
-def test_precision_by_hand():
-    assert precision(TAGS, TAG_PROBABILITY) == pytest.approx(2 / 3)  # 0.9 and 0.7 are right, 0.6 is wrong
-    # predicted 0, 0, 2: class 0 is right once of twice, class 1 never predicted, class 2 right
-    assert precision(TARGET, PROBABILITY) == pytest.approx((1 / 2 + 0 + 1) / 3)
-    assert precision(TAGS, np.full((2, 3), 0.5)) == pytest.approx(3 / 6)  # 0.5 counts as predicted
-    assert precision(TAGS, np.full((2, 3), 0.49)) == 0
+def test_a_metric_travels_to_a_worker():
+    for metric in METRICS.values():
+        assert pickle.loads(pickle.dumps(metric)) == metric  # noqa: S301
 
 
-def test_unknown_pairs_are_left_out_and_for_lwlrap_are_no_labels():
-    known = np.array([[1, -1, 1], [-1, 1, 0]])
-    assert micro_precision(known, TAG_PROBABILITY) == 1  # 0.6 is of a pair that nobody checked
-    assert micro_precision(known, TAG_PROBABILITY, threshold=0.4) == pytest.approx(2 / 3)
-    assert micro_precision(known, TAG_PROBABILITY, threshold=0.95) == 0
-    assert log_loss(known, TAG_PROBABILITY) == pytest.approx(-np.log([0.9, 0.2, 0.7, 0.6]).mean())
-    assert lwlrap(known, TAG_PROBABILITY) == lwlrap(TAGS, TAG_PROBABILITY)
+def test_the_terms_are_checked():
+    def given(total, weight):
+        return Metric(accuracy, per_row=lambda target, probability: (total, weight)).terms(TARGET, PROBABILITY)
+
+    total, weight = METRICS["accuracy"].terms(TARGET, PROBABILITY)
+    assert total.tolist() == [1, 0, 1] and weight.tolist() == [1, 1, 1]
+    assert [term.dtype for term in given([1, 0, 1], [True] * 3)] == [np.float64] * 2
+    with pytest.raises(
+        ValueError, match=r"per_row of metric accuracy must give two arrays \(3,\), got \(\) and \(3,\)"
+    ):
+        given(2.0, [1, 1, 1])
+    for total, weight in (([1, np.nan, 0], [1, 1, 1]), ([1, 1, 0], [1, -1, 1])):
+        with pytest.raises(ValueError, match="per_row of metric accuracy must give finite totals and weights of at"):
+            given(total, weight)
 
 
-def test_each_classs_average_precision_by_hand():
-    target = np.array([[1, 0, -1], [0, 0, 1], [1, -1, 0]])
-    probability = np.array([[0.9, 0.1, 0.9], [0.5, 0.2, 0.3], [0.4, 0.3, 0.8]])
-    found = class_average_precision(target, probability)
-    assert found[0] == pytest.approx((1 + 2 / 3) / 2) and np.isnan(found[1])
-    assert found[2] == pytest.approx(1 / 2)  # without its unknown row, second of two
+@pytest.mark.parametrize("value", [np.nan, np.inf, np.array([0.5]), "0.5", None, 1j])
+def test_anything_but_one_finite_number_is_refused(value):
+    def half(target, probability):
+        return value
 
-
-def test_average_precision_agrees_with_scikit_learn(multi):
-    expected = reference.average_precision_score(*multi, average=None)
-    assert class_average_precision(*multi) == pytest.approx(expected)
-
-
-def test_single_labels_agree_with_scikit_learn(single):
-    target, probability = single
-    predicted = probability.argmax(1)
-    assert accuracy(target, probability) == pytest.approx(reference.accuracy_score(target, predicted))
-    assert log_loss(target, probability) == pytest.approx(reference.log_loss(target, probability, labels=range(5)))
-    macro = reference.precision_score(target, predicted, average="macro", zero_division=0)
-    assert precision(target, probability) == pytest.approx(macro)
-
-
-def test_lwlrap_agrees_with_scikit_learn(multi):
-    target, probability = multi
-    expected = reference.label_ranking_average_precision_score(target, probability, sample_weight=target.sum(1))
-    assert lwlrap(target, probability) == pytest.approx(expected)
-
-
-@pytest.mark.parametrize("name", ROW_TERMS)
-def test_a_metric_is_the_ratio_of_its_row_terms(name, single, multi):
-    for target, probability in (single, multi):
-        if name == "accuracy" and target.ndim == 2:
-            continue
-        total, weight = ROW_TERMS[name](target, probability)
-        assert total.shape == weight.shape == (len(target),)
-        assert total.sum() / weight.sum() == pytest.approx(METRICS[name](target, probability))
-
-
-def test_rows_without_labels_add_nothing_to_lwlrap():
-    target, probability = np.vstack([TAGS, [[0, 0, 0]]]), np.vstack([TAG_PROBABILITY, [[0.2, 0.9, 0.4]]])
-    assert lwlrap(target, probability) == pytest.approx(lwlrap(TAGS, TAG_PROBABILITY))
-    total, weight = ROW_TERMS["lwlrap"](target, probability)
-    assert total[2] == weight[2] == 0
-
-
-@pytest.mark.parametrize("name", METRICS)
-def test_the_order_of_rows_does_not_matter_and_inputs_stay(name, single, rng):
-    target, probability = single
-    kept, order = probability.copy(), rng.permutation(len(target))
-    assert METRICS[name](target[order], probability[order]) == pytest.approx(METRICS[name](target, probability))
-    assert type(METRICS[name](target, probability)) is float
-    assert (probability == kept).all()
+    with pytest.raises(ValueError, match="metric half must give one finite number, got"):
+        Metric(half)(TARGET, PROBABILITY)
 
 
 @pytest.mark.parametrize(
-    ("target", "probability", "message"),
+    ("arguments", "message"),
     [
-        ([0], [0.5, 0.5], r"probability must have shape \(N, C\), got \(2,\)"),
-        ([], np.zeros((0, 3)), r"probability must have shape \(N, C\), got \(0, 3\)"),
-        ([0, 1], PROBABILITY, r"target must have shape \(3,\) or \(3, 3\), got \(2,\)"),
-        ([0, 1, 3], PROBABILITY, "target must hold whole numbers from 0 to 2, got 0 to 3"),
-        ([0, 1, 0.5], PROBABILITY, "target must hold whole numbers from 0 to 2, got 0.0 to 1.0"),
-        (np.full((3, 3), 2), PROBABILITY, "target must hold whole numbers from -1 to 1, got 2 to 2"),
-        ([0], [[0.5, np.nan]], "probability must be finite, got nan in row 0, class 1"),
+        ({"function": 0.5}, r"function must be a function\(target, probability\), got 0.5"),
+        ({"function": lambda target: 0}, "function must take two arguments, target and probability, got <lambda>"),
+        ({"function": lambda a, b, c: 0}, r"got <lambda>\(a, b, c\)"),
+        ({"function": lambda *, target, probability: 0}, "function must take two arguments"),
+        ({"per_row": lambda target: 0}, "per_row must take two arguments, target and probability, got"),
+        ({"per_row": "accuracy"}, r"per_row must be a function\(target, probability\), got 'accuracy'"),
+        ({"higher_is_better": "no"}, "higher_is_better must be .*, got 'no'"),
+        ({"bounds": (1, 0)}, r"bounds must be two finite numbers, the lower first, got \(1, 0\)"),
+        ({"bounds": (0, math.inf)}, r"bounds must be two finite numbers, the lower first, got \(0, inf\)"),
+        ({"bounds": (0, 1, 2)}, "bounds must be two finite numbers"),
     ],
 )
-def test_what_cannot_be_scored_is_refused(target, probability, message):
-    for metric in METRICS.values():
-        with pytest.raises(ValueError, match=message):
-            metric(target, probability)
+def test_a_wrong_metric_is_refused_when_it_is_made(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Metric(**{"function": rank_hits} | arguments)
 
 
-def test_what_one_metric_cannot_score_is_refused():
-    with pytest.raises(ValueError, match=r"accuracy needs one label a row, target \(N,\), got shape \(2, 3\)"):
-        accuracy(TAGS, TAG_PROBABILITY)
-    with pytest.raises(ValueError, match=r"probability must be in \[0, 1\], got -1 to 3"):
-        log_loss([0], [[3.0, -1.0]])
-    with pytest.raises(ValueError, match="target must have at least one true label, got none"):
-        lwlrap(np.zeros((2, 3)), TAG_PROBABILITY)
+@pytest.mark.parametrize("scores", [[], [0.5, math.nan]])
+def test_no_score_is_the_best_of_none_or_of_nan(scores):
+    with pytest.raises(ValueError, match="scores must be at least one number, none nan, got"):
+        METRICS["lwlrap"].best(scores)
+
+
+def test_more_arguments_with_defaults_are_fine():
+    assert Metric(lwlrap).function is lwlrap and Metric(micro_precision)(np.ones((1, 2)), np.ones((1, 2))) == 1

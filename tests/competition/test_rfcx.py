@@ -8,11 +8,12 @@ import torch
 
 from kit.competition.competition import open_competition
 from kit.competition.listing import CompetitionError
-from kit.data.audio import MelSpec
+from kit.data.features import LogMel
 from kit.data.store import pack
 
+UNGROUPED = "folds: rows are taken one by one, for this layout names no groups"
 HEAD = "recording_id,species_id,songtype_id,t_min,f_min,t_max,f_max\n"
-MEL = MelSpec(48000, 128, 0.04, 0.02, 300, 14000)
+MEL = LogMel(48000, 128, 0.04, 0.02, 300, 14000)
 
 
 def write_wave(path, seconds=4.0, rate=48000):
@@ -45,7 +46,7 @@ def test_a_folder_becomes_tables(folder):
     assert competition.train["path"].tolist() == ["train/aa1.flac", "train/bb2.flac", "train/cc3.flac"]
     assert competition.test["id"].tolist() == ["taa1", "tbb2", "tcc3"]
     assert competition.boxes.iloc[0].tolist() == ["bb2", "s2", True, 0.5, 1.5, 900, 1800]
-    assert competition.notes == ()
+    assert competition.notes == (UNGROUPED,)
 
 
 def test_the_store_holds_each_recording_once_with_its_boxes(folder, tmp_path):
@@ -69,7 +70,7 @@ def test_the_store_holds_each_recording_once_with_its_boxes(folder, tmp_path):
         ("bb2,x,1,0.5,900,1.5,1800", r"line 2 \(bb2\): species_id must be 0 to 2, got 'x'"),
         ("bb2,2,1,soon,900,1.5,1800", r"line 2 \(bb2\): t_min must be a number, got 'soon'"),
         ("bb2,2,1,nan,900,1.5,1800", r"line 2 \(bb2\): t_min must be a number, got 'nan'"),
-        ("zz9,2,1,0.5,900,1.5,1800", r"line 2 \(zz9\): no such file on disk: looked for train/zz9.flac"),
+        ("zz9,2,1,0.5,900,1.5,1800", r"line 2 \(zz9\): no such file on disk: looked for train/zz9"),
     ],
 )
 def test_a_bad_box_is_named_with_its_file_and_row(folder, line, message):
@@ -109,8 +110,9 @@ def test_bad_test_recordings_are_kept_with_their_faults(folder, tmp_path):
     (folder / "test" / "tbb2.flac").unlink()
     competition = open_competition(folder)
     assert competition.notes == (
-        "sample_submission.csv: line 3 (tbb2): no such file on disk: looked for test/tbb2.flac; "
+        "sample_submission.csv: line 3 (tbb2): no such file on disk: looked for test/tbb2; "
         "it will be given the class priors",
+        UNGROUPED,
     )
     store = pack(competition, tmp_path / "cache", MEL, progress=False)
     assert store.faults()["id"].tolist() == ["taa1", "tbb2"]
@@ -125,6 +127,7 @@ def test_recordings_that_no_table_names_are_told(folder):
     assert open_competition(folder).notes == (
         "1 audio files in train/ are not in train_tp.csv or train_fp.csv, such as train/spare.flac",
         "1 audio files in test/ are not in sample_submission.csv, such as test/twin.flac",
+        UNGROUPED,
     )
 
 

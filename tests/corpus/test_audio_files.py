@@ -2,6 +2,7 @@
 
 import re
 import struct
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -72,12 +73,12 @@ FAULTS = {
     "a WAV without its last byte": (lambda path: wav()(path)[:-1], "must be as long as its header says"),
     "a FLAC cut in half": (cut(".flac", 0.5), "must be "),
     "a FLAC cut in its header": (lambda path: cut(".flac", 1.0)(path)[:30], "must be readable by soundfile"),
-    "an OGG cut in its header": (lambda path: cut(".ogg", 1.0)(path)[:100], "must be readable by soundfile"),
+    "an OGG cut in its header": (lambda path: cut(".ogg", 1.0)(path)[:100], "must be as long as its header says"),
     "a WAV of no samples": (wav(wave=WAVE[:0]), "must hold at least one sample"),
     "a FLAC of no samples": (flac_of(0), "must say in its header how long it is"),
     "a FLAC that promises 2 ** 36": (flac_of(2**36 - 1), "must be of at most 268,435,456 samples, got {} of 68,719,47"),
     "a FLAC that promises more than there is": (flac_of(2000), "must be "),
-    "a WAV that promises more than there is": (wav_with(4, "<I", 2**31), "must be as long as its header says"),
+    "a WAV that promises more than there is": (wav_with(40, "<I", 2**31), "must be as long as its header says"),
     "no channels": (wav_with(22, "<H", 0), "must be readable by soundfile"),
     "60,000 channels": (wav_with(22, "<H", 60_000), "must be readable by soundfile"),
     "no bits": (wav_with(34, "<H", 0), "must be readable by soundfile"),
@@ -147,11 +148,15 @@ ODD = {
 }
 
 
+SILENT = ("one sample", "silence", "the double of its rate", "the lowest rate", "the highest rate")
+
+
 @pytest.mark.parametrize("case", ODD)
 def test_what_is_odd_is_read_by_its_content(tmp_path, case):
     make, wave, near = ODD[case]
     path = tmp_path / "a.sound"
     path.write_bytes(make(tmp_path / "made"))
-    found = load_wave(path, RATE)
+    with pytest.warns(match="silent") if case in SILENT else nullcontext():
+        found = load_wave(path, RATE)
     assert str(found.dtype) == "torch.float32" and found.shape == (len(wave),)
     np.testing.assert_allclose(found.numpy(), wave, rtol=0, atol=near)

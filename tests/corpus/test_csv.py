@@ -42,8 +42,8 @@ TABLE_FAULTS = {
         "train.csv", b"file,label\r\n\r\nz.wav,yes\r\nb.wav,no\r\n", "line 3 (z.wav): no such file on disk: looked for",
     ),
     "a path that leaves": ("train.csv", b"file,label\n../../x.wav,yes\nb.wav,no\n", "line 2 (../../x.wav): the path l"),
-    "an absolute path": ("train.csv", b"file,label\n/etc/hostname,yes\nb.wav,no\n", "line 2 (/etc/hostname): no such"),
-    "an empty file name": ("train.csv", b"file,label\n,yes\nb.wav,no\n", "train.csv: line 2 (): no such file on disk"),
+    "an absolute path": ("train.csv", b"file,label\n/etc/hostname,yes\nb.wav,no\n", "line 2 (/etc/hostname): the path"),
+    "an empty file name": ("train.csv", b"file,label\n,yes\nb.wav,no\n", "train.csv: line 2 (): the path must be a n"),
     "an empty label": ("train.csv", b"file,label\na.wav,yes\n\nb.wav, \n", "train.csv: line 4 (b.wav): label is empty"),
     "an empty group": ("train.csv", b"file,label,site\na.wav,yes,\nb.wav,no,1\n", "line 2 (a.wav): site is empty"),
     "one class": ("train.csv", b"file,label\na.wav,yes\nb.wav,yes\n", "train.csv: label: must have at least two class"),
@@ -76,7 +76,7 @@ RFCX_FAULTS = {
     "a recording that leaves": ("train_tp.csv", HEAD + BOX.replace(b"aa", b"../../aa"), "the path leaves the competit"),
     "a recording of the test": ("train_tp.csv", HEAD + BOX.replace(b"aa", b"../test/tt"), "the path leaves the compet"),
     "a recording spelt otherwise": ("train_tp.csv", HEAD + BOX + BOX.replace(b"aa", b"./aa"), "line 3 (./aa): the sam"),
-    "a recording without a name": ("train_tp.csv", HEAD + BOX.replace(b"aa", b""), "line 2 (): no such file on disk:"),
+    "a recording without a name": ("train_tp.csv", HEAD + BOX.replace(b"aa", b""), "line 2 (): the path must be a"),
     "no sample": ("sample_submission.csv", None, "sample_submission.csv: no such file on disk"),
     "an empty sample": ("sample_submission.csv", b"\xef\xbb\xbf", "sample_submission.csv: must have a header and at l"),
     "one species": ("sample_submission.csv", b"recording_id,s0\ntt,0\n", "line 1: must be recording_id,s0,s1"),
@@ -184,10 +184,9 @@ def test_boxes_in_any_notation_are_read(rfcx):
     assert first.tolist() == ["aa", "s0", True, 0.01, 0.05, 90, 180]
 
 
-def test_a_suffix_in_capitals_is_not_taken_for_another(rfcx):
-    """A recording is looked for by the suffixes that are known, and what is looked for is told."""
+def test_a_suffix_in_capitals_is_found(rfcx):
     shutil.move(rfcx / "train/aa.flac", rfcx / "train/aa.FLAC")
-    assert_named(rfcx, "train_tp.csv", "line 2 (aa): no such file on disk: looked for train/aa.flac")
+    assert open_competition(rfcx).train["path"].tolist() == ["train/aa.FLAC", "train/bb.flac"]
 
 
 @pytest.mark.parametrize("rate_hz", [3, 2**31 - 1])

@@ -12,12 +12,13 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from kit import AMSoftmax, GeM, LPCViews, Mixup, Net, Timm
 from kit.competition.competition import Competition, open_competition
 from kit.competition.listing import CompetitionError
 from kit.data.audio import AudioError, load_wave
 from kit.data.tensors import read_mel
+from kit.experiment import Experiment
 from kit.results.check import SubmissionError, check_content
-from kit.training.config import Config
 
 TEXT = (b"", b",", b'"', b"\n", b"\r\n", b"\r", b"\0", b"\xff", b"\xef\xbb\xbf", b" ", b"-1")
 TEXT += (
@@ -133,15 +134,15 @@ def test_solution(table, examples):
 
 
 @pytest.mark.parametrize("examples", EXAMPLES)
-def test_config(tmp_path, examples):
-    content = json.dumps(Config().to_dict()).encode()
+def test_experiment(tmp_path, examples):
+    content = json.dumps(Experiment().to_dict()).encode()
 
     def check(edits):
-        (tmp_path / "config.json").write_bytes(edited(content, edits))
+        (tmp_path / "experiment.json").write_bytes(edited(content, edits))
         try:
-            assert isinstance(Config.load(tmp_path / "config.json"), Config)
+            assert isinstance(Experiment.load(tmp_path / "experiment.json"), Experiment)
         except ValueError as error:
-            assert type(error) is ValueError and str(error).startswith(str(tmp_path / "config.json"))
+            assert type(error) is ValueError and str(error).startswith(str(tmp_path / "experiment.json"))
 
     search(examples, mutations(TEXT), check)
 
@@ -155,18 +156,23 @@ VALUES = st.recursive(
 
 @pytest.mark.parametrize("examples", EXAMPLES)
 def test_any_value_in_any_field(examples):
-    """Of a config, one or two fields at a time, so that most reach the rules."""
-    known = Config().to_dict()
-    pairs = st.dictionaries(st.sampled_from(list(known)), VALUES, min_size=1, max_size=2)
-    mels = st.dictionaries(st.sampled_from(list(known["mel"])), VALUES, min_size=1, max_size=2)
+    """Of an experiment or one of its parts, one or two fields at a time, so that most reach the rules."""
+    known = Experiment(mix=Mixup(), views=LPCViews(), net=Net(Timm(), GeM(), AMSoftmax())).to_dict()
+    parts = {name: value for name, value in known.items() if isinstance(value, dict)}
+    names = {*known, *(field for value in parts.values() for field in value), "part", "window", "fmin", "head"}
+
+    def fields(name):
+        inner = st.dictionaries(st.sampled_from(list(parts[name])), VALUES, min_size=1, max_size=2)
+        return inner.map(lambda changed: {name: {**parts[name], **changed}})
 
     def check(values):
         try:
-            assert isinstance(Config.from_dict(values), Config)
+            assert isinstance(Experiment.from_dict(values), Experiment)
         except ValueError as error:
-            assert type(error) is ValueError and any(name in str(error) for name in (*known, *known["mel"], "window"))
+            assert type(error) is ValueError and any(name in str(error) for name in names)
 
-    search(2 * examples, pairs | mels.map(lambda mel: {"mel": mel}), check)
+    of_experiment = st.dictionaries(st.sampled_from(list(known)), VALUES, min_size=1, max_size=2)
+    search(2 * examples, of_experiment | st.sampled_from(list(parts)).flatmap(fields), check)
 
 
 @pytest.mark.parametrize("examples", EXAMPLES)

@@ -170,13 +170,6 @@ def cut_in_an_id(rng, file):
     return file.content(lines), file.line(len(file.rows) - 1)
 
 
-def one_answer_for_all(rng, file):
-    place = int(rng.integers(1, len(file.header)))
-    for row in file.rows:
-        row[place] = file.rows[0][place]
-    return file.content(), None
-
-
 def twice_over(rng, file):
     lines = file.lines()
     return file.content([*lines, *lines]), file.line(len(file.rows) - 1) + 1 + file.rows[-1][1].count("\n")
@@ -221,7 +214,6 @@ FAULTS = {
     "an index column": lambda rng, file: (file.content([f"{n},{line}" for n, line in enumerate(file.lines())]), 1),
     "an extra column": lambda rng, file: (file.content([f"{line},1" for line in file.lines()]), 1),
     "spaces in the header": in_header(lambda names: [f"{name} " for name in names]),
-    "one answer for all": one_answer_for_all,
     "the file twice over": twice_over,
     "the header alone": lambda rng, file: (file.content(file.lines()[:1]), None),
     "nothing": whole(lambda content: b"", None),

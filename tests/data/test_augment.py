@@ -67,9 +67,20 @@ def test_widths_and_places_follow_their_ranges():
         assert start.min() == 0 and (start + width).max() == size
 
 
-def test_a_mask_fits_a_short_item():
-    plan = SpecAugment().draw(torch.full((1000,), 4), 40, generator_for(0))
-    assert (plan.start + plan.width)[:2].max() <= 4
+@pytest.mark.parametrize(("frames", "widest"), [(1, 0), (2, 0), (3, 1), (6, 2), (20, 9), (21, 10), (500, 10)])
+def test_masks_leave_a_short_item_a_frame(frames, widest):
+    """Two masks of time: each at most half of all frames but one."""
+    plan = SpecAugment().draw(torch.full((2000,), frames), 40, generator_for(0))
+    assert plan.width[:2].max() == widest and plan.width[2:].max() == 8
+    assert (plan.start + plan.width)[:2].max() <= frames
+    counts = torch.bincount(plan.width[:2].flatten(), minlength=widest + 1)
+    assert (counts / counts.sum() - 1 / (widest + 1)).abs().max() < 0.03, "uniform"
+
+
+def test_no_clip_is_hidden_whole():
+    augment, mel = SpecAugment(time_masks=3, freq_masks=4), torch.randn(500, 6, 9)
+    plan = augment.draw(torch.full((500,), 6), 9, generator_for(1))
+    assert (augment.apply(mel, plan) == mel).any(dim=(1, 2)).all()
 
 
 @pytest.mark.parametrize("name", ["time_masks", "time_mask_frames", "freq_masks", "freq_mask_bins"])

@@ -1,17 +1,34 @@
 import pytest
+import torch
 
-from kit.data.batches import EpochBatches, HalfReal, length_batches, train_batches
+from kit.data.batches import (
+    Balanced,
+    EpochBatches,
+    HalfReal,
+    Shuffled,
+    generator_for,
+    length_batches,
+    row_counts,
+    train_batches,
+)
+from kit.parts import Part
+
+NAN = float("nan")
+
+
+def rows(n):
+    return torch.zeros(n, dtype=torch.int64)
 
 
 def test_a_pass_sees_each_item_once():
-    found = list(EpochBatches(48, 10, seed=3))
-    assert sorted(sum(found, [])) == list(range(48))
-    assert [len(batch) for batch in found] == [10, 10, 10, 10, 8]
+    served = list(EpochBatches(rows(48), 10, seed=3))
+    assert sorted(sum(served, [])) == list(range(48))
+    assert [len(batch) for batch in served] == [10, 10, 10, 10, 8]
 
 
 def test_two_processes_share_each_batch():
     def passes(rank):
-        sampler = EpochBatches(101, 8, seed=1, rank=rank, world=2)
+        sampler = EpochBatches(rows(101), 8, seed=1, rank=rank, world=2)
         sampler.set_epoch(4)
         return list(sampler)
 
@@ -21,16 +38,16 @@ def test_two_processes_share_each_batch():
 
 
 def test_a_last_batch_of_one_joins_its_neighbour():
-    assert [len(batch) for batch in EpochBatches(21, 10)] == [10, 11]
-    assert [len(batch) for batch in EpochBatches(1, 10)] == [1]
+    assert [len(batch) for batch in EpochBatches(rows(21), 10)] == [10, 11]
+    assert [len(batch) for batch in EpochBatches(rows(1), 10)] == [1]
 
 
 def test_epochs_of_a_number_of_steps_follow_one_another():
-    sampler, seen = EpochBatches(30, 10, seed=2, steps=2), []
+    sampler, seen = EpochBatches(rows(30), 10, seed=2, steps=2), []
     for epoch in range(3):
         sampler.set_epoch(epoch)
         seen += list(sampler)
-    whole = EpochBatches(30, 10, seed=2, steps=6)
+    whole = EpochBatches(rows(30), 10, seed=2, steps=6)
     assert seen == list(whole) and sorted(sum(seen[:3], [])) == list(range(30))
 
 
@@ -41,22 +58,22 @@ def test_length_batches_by_hand():
 
 def test_a_batch_has_an_item_for_each_process():
     with pytest.raises(ValueError, match=r"batch_size must be at least 1 and the number of processes \(2\), got 1"):
-        EpochBatches(10, 1, world=2)
+        EpochBatches(rows(10), 1, world=2)
 
 
-def batches(*counts, **changes):
-    return train_batches(*counts, **{"seed": 0, "steps": 0, "rank": 0, "world": 1, **changes})
+def batches(n_real, *counts, **changes):
+    return train_batches(rows(n_real), *counts, **{"seed": 0, "steps": 0, "rank": 0, "world": 1, **changes})
 
 
 def test_half_of_each_batch_is_real():
     sampler = batches(10, 8, 4)
     assert isinstance(sampler, HalfReal) and len(sampler) == 5
     sampler.set_epoch(3)
-    found = list(sampler)
-    for batch in found:
+    served = list(sampler)
+    for batch in served:
         assert len(batch) == 4 and [index < 10 for index in batch] == [True, True, False, False]
         assert max(batch) < 18
-    assert sorted(index for batch in found for index in batch[:2]) == list(range(10)), "a pass over what is real"
+    assert sorted(index for batch in served for index in batch[:2]) == list(range(10)), "a pass over what is real"
 
 
 def test_without_pseudo_labels_a_batch_is_as_it_was():
@@ -74,3 +91,54 @@ def test_processes_share_both_halves():
 def test_halves_too_small_are_refused():
     with pytest.raises(ValueError, match=r"batch_size must be at least 4, .* got 3 and 6"):
         batches(8, 6, 3, world=2)
+
+
+def test_shuffled_is_a_permutation_of_the_generator_alone():
+    order = Shuffled()(rows(50), generator_for(3, 0))
+    assert torch.equal(order, torch.randperm(50, generator=generator_for(3, 0)))
+    first = sum(EpochBatches(rows(50), 10, seed=3), [])
+    assert first == order.tolist()
+
+
+def test_counts_of_a_rows_class_by_hand():
+    assert row_counts(torch.tensor([0, 0, 5, 0])).tolist() == [3, 3, 1, 3]
+    labels = torch.tensor([[1, 0, NAN], [1, 1, 0], [1, NAN, NAN], [0, NAN, 0], [0, 0, 0]])
+    assert row_counts(labels).tolist() == [3, 1, 3, 2, 2], "the rarest; none is a class of its own"
+
+
+@pytest.mark.parametrize(("power", "share"), [(0.0, 0.1), (0.5, 0.25), (1.0, 0.5)])
+def test_balanced_draws_a_rare_class_by_its_count(power, share):
+    """90 rows and 10: of weights 90 · 90^−p and 10 · 10^−p the second has 0.1, 0.25 (by 3 : 1) and 0.5."""
+    target = torch.tensor([0] * 90 + [1] * 10)
+    orders = [Balanced(power)(target, generator_for(seed)) for seed in range(200)]
+    assert all(order.shape == (100,) for order in orders)
+    assert torch.cat(orders).ge(90).double().mean().item() == pytest.approx(share, abs=0.02)  # sd 0.0035
+    assert torch.equal(orders[0], Balanced(power)(target, generator_for(0)))
+
+
+def backwards(target, generator):
+    return torch.arange(len(target)).flip(0)
+
+
+def half(target, generator, share=0.5):
+    return torch.arange(int(len(target) * share))
+
+
+def test_a_sampler_of_ones_own_orders_the_passes():
+    assert list(EpochBatches(rows(5), 2, sampler=Part(backwards))) == [[4, 3], [2, 1, 0]]
+    served = train_batches(rows(4), 4, 4, sampler=Part(backwards), seed=0, steps=0, rank=0, world=1)
+    assert [batch[0] for batch in served] == [3, 1]
+
+
+@pytest.mark.parametrize(
+    ("sampler", "got"), [(Part(half), r"tensor\(\[0, 1\]\)"), (lambda target, generator: target + 9, r"tensor\(\[9, ")]
+)
+def test_an_order_that_is_none_names_the_sampler(sampler, got):
+    name = "half" if isinstance(sampler, Part) else "function"
+    with pytest.raises(ValueError, match=rf"{name} must give 4 rows' numbers from 0 to 3, got {got}"):
+        next(iter(EpochBatches(rows(4), 2, sampler=sampler)))
+
+
+def test_a_power_below_0_is_refused():
+    with pytest.raises(ValueError, match="power must be at least 0, got -1"):
+        Balanced(-1)

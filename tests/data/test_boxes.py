@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 import torch
 
-from kit.data.audio import MelSpec
 from kit.data.boxes import BoxCrops, frame_box
+from kit.data.features import LogMel
 
 NAN = float("nan")
 
@@ -78,6 +78,6 @@ def test_crops_stay_in_the_recording():
 
 
 def test_a_box_in_seconds_as_frames_by_their_centres():
-    mel = MelSpec(window_seconds=0.04, hop_seconds=0.02)  # centres at 0.02, 0.04, 0.06 … s
+    mel = LogMel(window_seconds=0.04, hop_seconds=0.02)  # centres at 0.02, 0.04, 0.06 … s
     start, end = frame_box([0.05, 0.0, 0.061], [0.11, 9.0, 0.065], np.array([100, 30, 30]), mel)
     assert start.tolist() == [2, 0, 3] and end.tolist() == [5, 30, 4]

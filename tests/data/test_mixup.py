@@ -1,32 +1,48 @@
 """Mixup against numbers worked out by hand, its laws, the source's two passes, and scipy's Beta."""
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 from scipy import stats
 from torch.nn import functional
 
-from kit.competition.folds import make_folds
-from kit.data.mixup import MIXES, MixPlan, Mixup, build_mixup, mixup_accuracy
-from kit.data.store import pack
-from kit.models.build import build_model
+from kit.data.batch import Batch
+from kit.data.features import Wave
+from kit.data.mix_plan import MixPlan, stretched
+from kit.data.mixup import ALPHAS, MixDrawer, Mixup, mix_drawer, mixup_accuracy
+from kit.experiment import Experiment
+from kit.models.conformer import Conformer
 from kit.models.heads import AMSoftmaxHead, LinearHead
-from kit.training.config import Config
-from kit.training.fit import fit
-from kit.training.losses import classification_loss
-from kit.training.step import TrainStep
+from kit.models.net import Net
+from kit.models.pooling import Statistics
+from kit.models.timm_backbone import Timm
+from kit.models.transformer import Transformer
+from kit.parts import Part
+from kit.training.losses import CrossEntropy
 
-SMALL = Config(width=16, layers=2, heads=2, ff_width=32, kernel_size=5)
+SMALL = Conformer(width=16, layers=2, heads=2, ff_width=32, kernel_size=5)
+STACKED = Conformer(width=16, layers=2, heads=2, ff_width=32, kernel_size=5, frame_stack=3)
 NETS = {
-    "conformer": SMALL,
-    "transformer": replace(SMALL, backbone="transformer"),
-    "stacked, statistics": replace(SMALL, frame_stack=3, pooling="statistics"),
-    **{name: replace(SMALL, backbone="timm", timm_name=name)
-       for name in ("test_resnet", "test_efficientnet", "test_convnext", "test_vit")},
-}  # fmt: skip
+    "conformer": Net(SMALL),
+    "transformer": Net(Transformer(width=16, layers=2, heads=2, ff_width=32)),
+    "stacked, statistics": Net(STACKED, Statistics()),
+    **{name: Net(Timm(name)) for name in ("test_resnet", "test_efficientnet", "test_convnext", "test_vit")},
+}
+NAN = float("nan")
+
+
+def built(net, n_mels=40, frames=48, channels=0):
+    return net.make(n_mels, 5, frames, channels)
+
+
+def classification_loss(logits, target, label_smoothing=0.0):
+    return CrossEntropy(label_smoothing)(logits, Batch(logits, None, target, logits))
+
+
 LAMS = {"batch": torch.tensor(0.3), "row": torch.tensor([0.3, 0.9, 0.0, 1.0])}
 
 
@@ -45,12 +61,12 @@ class TestByHand:
         torch.testing.assert_close(plan_of([0.75, 0.5]).apply(h), torch.tensor([[2.0, 4.0], [3.0, 6.0]]))
 
     def test_target_of_class_numbers(self):
-        found = plan_of(0.75).target(torch.tensor([0, 2]), 3)
-        torch.testing.assert_close(found, torch.tensor([[0.75, 0, 0.25], [0.25, 0, 0.75]]))
+        mixed = plan_of(0.75).target(torch.tensor([0, 2]), 3)
+        torch.testing.assert_close(mixed, torch.tensor([[0.75, 0, 0.25], [0.25, 0, 0.75]]))
 
     def test_target_of_labels(self):
-        found = plan_of(0.75).target(torch.tensor([[1, 1, 0], [0, 1, 1]]), 3)
-        torch.testing.assert_close(found, torch.tensor([[0.75, 1, 0.25], [0.25, 1, 0.75]]))
+        mixed = plan_of(0.75).target(torch.tensor([[1, 1, 0], [0, 1, 1]]), 3)
+        torch.testing.assert_close(mixed, torch.tensor([[0.75, 1, 0.25], [0.25, 1, 0.75]]))
 
     def test_loss_of_single_labels(self):
         logits = torch.log(torch.tensor([[0.7, 0.2, 0.1], [0.5, 0.25, 0.25]]))
@@ -70,8 +86,8 @@ class TestByHand:
         """s·(cos − m·y) with y = 3/4 and 1/4: 30 · 0.2 · 3/4 = 4.5 and 1.5."""
         logits = torch.tensor([[18.0, 24.0], [0.0, 30.0]])
         target = plan_of(0.75).target(torch.tensor([0, 1]), 2)
-        found = AMSoftmaxHead(2, 2).with_margin(logits, target, 0.2)
-        torch.testing.assert_close(found, torch.tensor([[13.5, 22.5], [-1.5, 25.5]]))
+        mixed = AMSoftmaxHead(2, 2).with_margin(logits, target, 0.2)
+        torch.testing.assert_close(mixed, torch.tensor([[13.5, 22.5], [-1.5, 25.5]]))
 
     def test_accuracy(self):
         """Likeliest 2, 2, 0: of their own classes 2, 0, 1 one is right, of others' 0, 1, 2 none, of 1, 2, 0 two."""
@@ -123,7 +139,7 @@ class TestLaws:
         assert plan_of(0.3).mix("input", h, None)[1] is None
 
     def test_shares_of_classes_sum_to_one(self):
-        plan = Mixup(("input",), per_row=True).draw(20, 1, generator())
+        plan = MixDrawer(("input",), per_row=True).draw(20, 1, generator())
         shares = plan.target(torch.randint(5, (20,)), 5)
         torch.testing.assert_close(shares.sum(1), torch.ones(20))
         assert (shares >= 0).all()
@@ -152,13 +168,13 @@ def test_loss_of_the_mixed_target_is_the_mixed_loss(lam, label_smoothing):
 
 class TestDraws:
     def test_same_seed_same_plan(self):
-        mixup = Mixup(("input", "layer1", "layer2"), per_row=True)
+        mixup = MixDrawer(("input", "layer1", "layer2"), per_row=True)
         one, two, other = (mixup.draw(50, 1, generator(seed)) for seed in (3, 3, 4))
         assert torch.equal(one.lam, two.lam) and torch.equal(one.perm, two.perm) and one.place == two.place
         assert not torch.equal(one.lam, other.lam) and not torch.equal(one.perm, other.perm)
 
     def test_perm_is_a_permutation_and_every_item_meets_every_other(self):
-        mixup, draws, met = Mixup(("input",)), generator(), torch.zeros(4, 4)
+        mixup, draws, met = MixDrawer(("input",)), generator(), torch.zeros(4, 4)
         for _ in range(400):
             perm = mixup.draw(4, 1, draws).perm
             assert sorted(perm.tolist()) == [0, 1, 2, 3]
@@ -168,7 +184,7 @@ class TestDraws:
     @pytest.mark.parametrize("alpha", [0.01, 0.1, 1.0, 2.0])
     @pytest.mark.parametrize("per_row", [False, True])
     def test_lam_is_beta(self, alpha, per_row):
-        mixup, draws = Mixup(("input",), alpha, per_row=per_row), generator()
+        mixup, draws = MixDrawer(("input",), alpha, per_row=per_row), generator()
         if per_row:
             lam = mixup.draw(4000, 1, draws).lam
             assert lam.shape == (4000,)
@@ -183,21 +199,21 @@ class TestDraws:
             assert below == pytest.approx(beta.cdf(x), abs=5 * 0.5 / len(lam) ** 0.5)
 
     def test_places_are_equally_likely(self):
-        mixup, draws = Mixup(("input", "layer1", "layer2", "final")), generator()
+        mixup, draws = MixDrawer(("input", "layer1", "layer2", "final")), generator()
         counts = pd.Series([mixup.draw(2, 1, draws).place for _ in range(2000)]).value_counts()
         assert set(counts.index) == set(mixup.places)
         assert stats.chisquare(counts).pvalue > 1e-3
 
     def test_share_of_batches_that_are_mixed(self):
         draws = generator()
-        mixed = [Mixup(("input",), probability=0.3).draw(2, 1, draws) is not None for _ in range(1000)]
+        mixed = [MixDrawer(("input",), probability=0.3).draw(2, 1, draws) is not None for _ in range(1000)]
         assert sum(mixed) == pytest.approx(300, abs=75)  # sd 14.5
-        assert all(Mixup(("input",)).draw(2, 1, draws) for _ in range(50))
-        assert not any(Mixup(("input",), probability=0.0).draw(2, 1, draws) for _ in range(50))
+        assert all(MixDrawer(("input",)).draw(2, 1, draws) for _ in range(50))
+        assert not any(MixDrawer(("input",), probability=0.0).draw(2, 1, draws) for _ in range(50))
 
     def test_epoch_window_holds_both_its_ends(self):
         def mixed(**window):
-            mixup = Mixup(("input",), **window)
+            mixup = MixDrawer(("input",), **window)
             return [epoch for epoch in range(1, 7) if mixup.draw(2, epoch, generator())]
 
         assert mixed() == [1, 2, 3, 4, 5, 6]
@@ -217,7 +233,10 @@ def two_passes(net, mel, mask, plan):
         one, two = (net.hidden(net.pooling(*half)) for half in halves)
         return lam.view(-1, 1) * one + (1 - lam.view(-1, 1)) * two
     (one, one_mask), (two, two_mask) = halves
-    h, mask = lam * one + (1 - lam) * two, None if mask is None else one_mask | two_mask
+    h = lam * one + (1 - lam) * two
+    if mask is not None:
+        share = plan.lam.view(-1, 1)
+        mask = (one_mask & (share > 0)) | (two_mask & (share < 1))
     for name in names[len(first) :]:
         h, mask = net.stages[name](h, mask)
     return net.hidden(net.pooling(h, mask))
@@ -226,7 +245,7 @@ def two_passes(net, mel, mask, plan):
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("name", NETS)
 def test_one_pass_is_the_sources_two(name, masked):
-    net = build_model(NETS[name], n_classes=5, n_mels=40)
+    net = built(NETS[name])
     mel, mask = torch.randn(4, 48, 40), torch.arange(48) < torch.tensor([[48], [31], [9], [40]])
     net(mel, mask)  # batch norms have seen something
     net, mask = net.eval(), mask if masked else None
@@ -243,7 +262,7 @@ def test_one_pass_is_the_sources_two(name, masked):
 
 @pytest.mark.parametrize("name", NETS)
 def test_mixed_training_reaches_every_weight(name):
-    net = build_model(NETS[name], n_classes=5, n_mels=40)
+    net = built(NETS[name])
     plan = MixPlan(torch.tensor(0.5), torch.tensor([1, 2, 0]), net.stage_names[1])
     net(torch.randn(3, 40, 40), None, plan.mix)[0].square().sum().backward()
     assert [name for name, weight in net.named_parameters() if weight.requires_grad and weight.grad is None] == []
@@ -252,14 +271,14 @@ def test_mixed_training_reaches_every_weight(name):
 @pytest.mark.parametrize(("name", "per_row"), [("conformer", False), ("test_resnet", True)])
 def test_compiles_to_one_graph_a_place(name, per_row):
     torch._dynamo.reset()
-    net = build_model(replace(NETS[name], dropout=0.0), n_classes=5, n_mels=40).eval()
+    net = built(NETS[name]).eval()
     mel, mask = torch.randn(4, 40, 40), torch.arange(40) < torch.tensor([[40], [33], [20], [8]])
     draws, counter = generator(), Counter()
     compiled = torch.compile(net, backend=counter, fullgraph=True)
     places = ("stem", "embedding")
     for _ in range(2):
         for place in places:
-            plan = Mixup((place,), per_row=per_row).draw(4, 1, draws)
+            plan = MixDrawer((place,), per_row=per_row).draw(4, 1, draws)
             torch.testing.assert_close(compiled(mel, mask, plan.mix), net(mel, mask, plan.mix))
     assert counter.graphs == len(places)
 
@@ -275,62 +294,216 @@ class Counter:
         return graph.forward
 
 
-class TestOfAConfig:
-    STAGES = ("stem", "layer1", "final")
+class TestPlacesOfANet:
+    STAGES, PLACES = ("stem", "layer1", "layer2", "final"), ("input", "layer1")
 
-    def built(self, features="mel", **options):
-        return build_mixup(Config(features=features, **options), self.STAGES, features)
+    def drawn(self, waves=False, **fields):
+        return Mixup(**fields).drawer(self.PLACES, self.STAGES, waves)
 
     @pytest.mark.parametrize(
-        ("mix", "places", "alpha"),
-        [("input", ("input",), 1.0), ("manifold", ("input", *STAGES), 1.0), ("last_layer", ("final",), 0.1),
+        ("place", "places", "alpha"),
+        [("input", ("input",), 1.0), ("manifold", PLACES, 1.0), ("last_layer", ("final",), 0.1),
          ("embedding", ("embedding",), 0.1)],
     )  # fmt: skip
-    def test_each_mode_has_its_places_and_alpha(self, mix, places, alpha):
-        assert self.built(mix=mix) == Mixup(places, alpha)
-        assert self.built(mix=mix, mix_alpha=0.4).alpha == 0.4
+    def test_each_has_its_places_and_alpha(self, place, places, alpha):
+        assert self.drawn(place=place) == MixDrawer(places, alpha, last=("final",))
+        assert self.drawn(place=place, alpha=0.4).alpha == 0.4
 
-    def test_none_and_wave(self):
-        assert self.built() is None
-        assert self.built("wave", mix="wave") == Mixup(("wave",), 1.0)
-        assert set(MIXES) == {"none", "input", "wave", "manifold", "last_layer", "embedding"}
+    def test_waves(self):
+        assert self.drawn(waves=True, place="wave").places == ("wave",)
+        assert set(ALPHAS) == {"input", "wave", "manifold", "last_layer", "embedding"}
 
-    def test_every_option_arrives(self):
-        mixup = self.built(
-            mix="manifold", mix_alpha=2.0, mix_probability=0.5, mix_per_row=True, mix_places=("layer1", "embedding"),
-            mix_from_epoch=2, mix_until_epoch=7,
-        )  # fmt: skip
-        assert mixup == Mixup(("layer1", "embedding"), 2.0, 0.5, True, 2, 7)
+    def test_every_field_arrives(self):
+        drawer = self.drawn(alpha=2.0, probability=0.5, per_row=True, places=("layer1", "final"), from_epoch=2,
+                            until_epoch=7)  # fmt: skip
+        assert drawer == MixDrawer(("layer1", "final"), 2.0, 0.5, True, 2, 7, ("final",))
 
-    def test_with_lpc_it_is_what_goes_with_it(self):
-        assert self.built(mix="lpc", head="cosine") is None
-        assert self.built(mix="lpc", head="cosine", lpc_with="input", mix_alpha=0.4) == Mixup(("input",), 0.4)
+    def test_clips_are_stretched_at_the_last_map_alone(self):
+        plans = [self.drawn(place=place).draw(4, 1, generator()) for place in ("input", "last_layer", "embedding")]
+        assert [plan.stretch for plan in plans] == [False, True, False]
 
     def test_an_unknown_place_lists_the_nets(self):
-        with pytest.raises(ValueError, match="among input, stem, layer1, final, embedding, got 'layer9'"):
-            self.built(mix="manifold", mix_places=("stem", "layer9"))
-        with pytest.raises(ValueError, match="among input, stem, layer1, final, embedding, got 'wave'"):
-            build_mixup(Config(features="wave", mix="wave"), self.STAGES, "mel")
-        with pytest.raises(ValueError, match="among wave, input, stem, layer1, final, embedding, got 'layer3'"):
-            self.built("wave", mix="manifold", mix_places=("wave", "layer3"))
+        known = "input, stem, layer1, layer2, final, embedding for this net"
+        with pytest.raises(ValueError, match=f"places must be among {known}, got 'layer9'"):
+            self.drawn(places=("stem", "layer9"))
+        with pytest.raises(ValueError, match=f"place must be one of {known}, got 'wave'"):
+            self.drawn(place="wave")
+        with pytest.raises(ValueError, match=f"places must be among wave, {known}, got 'layer3'"):
+            self.drawn(waves=True, places=("wave", "layer3"))
+
+    @pytest.mark.parametrize(("stages", "places"), [((), ()), (("stem", "body", "final"), ("input",))])
+    def test_a_net_without_cuts_says_what_it_lacks(self, stages, places):
+        known = ", ".join(["input", *stages, *(["embedding"] if stages else [])])
+        with pytest.raises(ValueError, match=f'place "manifold" needs a net with stages .* its places are {known}$'):
+            Mixup().drawer(places, stages, False)
+        assert Mixup("input").drawer(places, stages, False).places == ("input",)
+        if not stages:
+            with pytest.raises(ValueError, match='place "last_layer" needs a net with stages'):
+                Mixup("last_layer").drawer(places, stages, False)
+
+    @pytest.mark.parametrize("name", NETS)
+    def test_the_default_places_of_a_net_are_all_different(self, name):
+        net = built(NETS[name])
+        mel = torch.randn(4, 48, 40)
+        net(mel)  # batch norms have seen something
+        net.eval()
+        places = Mixup().drawer(net.mix_places, net.stage_names, False).places
+        with torch.inference_mode():
+            z = [net.embed(mel, None, plan_of(0.3, (2, 3, 1, 0), place).mix) for place in places]
+        assert places[0] == "input" and len(places) > 1
+        for one, first in enumerate(z):
+            assert all((first - other).abs().max() > 1e-3 * first.abs().max() for other in z[one + 1 :])
+
+
+class TestUnequalLengths:
+    """A clip of 50 frames and one of 100, mixed half and half at the last map."""
+
+    def test_stretched_by_hand(self):
+        h = torch.tensor([[[1.0], [4.0], [0.0], [0.0]]])
+        mask, to = torch.arange(4) < torch.tensor([[2]]), torch.arange(4) < torch.tensor([[3]])
+        assert stretched(h, mask, to)[0, :3, 0].tolist() == [1, 2.5, 4]  # the middle one spans half of each
+        assert stretched(h, mask, torch.ones(1, 4, dtype=torch.bool))[0, :, 0].tolist() == [1, 1, 4, 4]
+        assert torch.equal(stretched(h, mask, mask)[0, :2], h[0, :2])
+
+    @pytest.mark.parametrize(("old", "new"), [(1, 7), (3, 100), (50, 100), (99, 100), (37, 64)])
+    def test_stretching_keeps_the_mean(self, old, new):
+        h = torch.randn(2, 100, 3, dtype=torch.float64)
+        mask, to = (torch.arange(100).expand(2, -1) < n for n in (old, new))
+        mean = stretched(h, mask, to)[:, :new].mean(1)
+        torch.testing.assert_close(mean, h[:, :old].mean(1), atol=1e-12, rtol=1e-12)
+
+    @pytest.mark.parametrize("lam", [0.5, 0.2, [0.3, 1.0]])
+    def test_z_weighs_as_the_label_says(self, lam):
+        h, mask = torch.randn(2, 100, 4, dtype=torch.float64), torch.arange(100) < torch.tensor([[50], [100]])
+        h = h.masked_fill(~mask.unsqueeze(-1), 0.0)
+        plan = MixPlan(torch.tensor(lam, dtype=torch.float64), torch.tensor([1, 0]), "final", stretch=True)
+        mixed, valid = plan.mix("final", h, mask)
+        z = mixed.sum(1) / valid.sum(1, keepdim=True)
+        means = h.sum(1) / mask.sum(1, keepdim=True)
+        share = plan.lam.expand(2)[:, None]
+        torch.testing.assert_close(z, share * means + (1 - share) * means.flip(0), atol=1e-12, rtol=1e-12)
+
+    def test_equal_lengths_are_mixed_as_they_are(self):
+        h, mask = torch.randn(2, 9, 4), torch.arange(9).expand(2, -1) < 6
+        h = h.masked_fill(~mask.unsqueeze(-1), 0.0)
+        plain = plan_of(0.3, place="final")
+        both = [MixPlan(plain.lam, plain.perm, "final", stretch).mix("final", h, mask) for stretch in (True, False)]
+        assert torch.equal(both[0][0], both[1][0]) and torch.equal(both[0][1], both[1][1])
+
+    @pytest.mark.parametrize("stretch", [True, False])
+    def test_a_half_without_a_share_leaves_no_trace(self, stretch):
+        h, mask = torch.randn(2, 9, 4), torch.arange(9) < torch.tensor([[3], [9]])
+        h = h.masked_fill(~mask.unsqueeze(-1), 0.0)
+        mixed, valid = MixPlan(torch.tensor([1.0, 0.0]), torch.tensor([1, 0]), "final", stretch).mix("final", h, mask)
+        assert torch.equal(valid, mask[[0, 0]])
+        assert torch.equal(mixed[0, :3], h[0, :3]) and torch.equal(mixed[1, :3], h[0, :3])
+
+    def test_lengths_of_mixed_waves(self):
+        size = np.array([300, 900, 500])
+        assert plan_of(0.5, (1, 2, 0)).lengths(size).tolist() == [900, 900, 500]
+        assert plan_of([1.0, 0.5, 0.0], (1, 2, 0)).lengths(size).tolist() == [300, 900, 300]
+
+
+class TestLabelsOfWhichSomeAreUnknown:
+    def test_by_hand(self):
+        target = torch.tensor([[1.0, 0.0, 1.0, NAN, 0.0], [0.0, NAN, NAN, NAN, 0.0]])
+        weight = torch.tensor([[2.0, 1.0, 4.0, 1.0, 1.0], [1.0] * 5])
+        mixed, positive, known = plan_of(0.75).mix_labels(target, weight)
+        torch.testing.assert_close(mixed[0], torch.tensor([0.75, 0, 1, NAN, 0]), equal_nan=True)
+        torch.testing.assert_close(mixed[1], torch.tensor([0.25, 0, 1, NAN, 0]), equal_nan=True)
+        torch.testing.assert_close(positive, torch.tensor([[2.0, 1, 4, 1, 1], [2.0, 1, 4, 1, 1]]))
+        torch.testing.assert_close(known, torch.tensor([[1, 0.75, 0.75, 0, 1], [1, 0.25, 0.25, 0, 1]]))
+
+    def test_positives_of_both_halves_weigh_by_their_shares(self):
+        mixed, positive, _ = plan_of(0.75).mix_labels(torch.ones(2, 1), torch.tensor([[4.0], [0.5]]))
+        assert mixed.flatten().tolist() == [1, 1] and positive.flatten().tolist() == [3.125, 1.375]
+
+    @pytest.mark.parametrize("lam", [1.0, [1.0, 1.0]])
+    def test_lam_one_changes_nothing(self, lam):
+        target = torch.tensor([[1.0, NAN, 0.0], [NAN, 0.0, 1.0]])
+        mixed, _, known = plan_of(lam).mix_labels(target, torch.ones(2, 3))
+        torch.testing.assert_close(mixed, target, equal_nan=True, atol=0, rtol=0)
+        assert torch.equal(known, (~target.isnan()).float())
+
+    def test_where_all_is_known_it_is_the_mixture_of_the_labels(self):
+        target, plan = torch.randint(2, (6, 9)).float(), MixDrawer(("input",), per_row=True).draw(6, 1, generator())
+        mixed, positive, known = plan.mix_labels(target, torch.ones(6, 9))
+        torch.testing.assert_close(mixed, plan.target(target, 9))
+        torch.testing.assert_close(known, torch.ones(6, 9))
+        torch.testing.assert_close(positive, torch.ones(6, 9))
+
+    def test_no_known_pair_is_lost(self):
+        target = torch.where(torch.rand(40, 24) < 0.1, torch.randint(2, (40, 24)).float(), NAN)
+        plan = MixDrawer(("input",), 0.1, per_row=True).draw(40, 1, generator())
+        mixed, _, known = plan.mix_labels(target, torch.ones(40, 24))
+        share = plan.lam[:, None]
+        kept = ((~target.isnan()) & (share > 0)) | ((~target[plan.perm].isnan()) & (share < 1))
+        assert torch.equal(~mixed.isnan(), kept) and torch.equal(known > 0, kept)
+        assert known.sum().item() == pytest.approx((~target.isnan()).sum().item(), rel=0.2), (
+            "each is there by its share"
+        )
+
+    def test_a_batch_as_its_loss_sees_it(self):
+        row, plan = torch.arange(2), plan_of(0.75)
+        single = Batch(torch.zeros(2, 4, 3), None, torch.tensor([0, 2]), row, plan).mixed(3)
+        assert single.target.tolist() == [[0.75, 0, 0.25], [0.25, 0, 0.75]] and single.known is None
+        several = Batch(torch.zeros(2, 4, 3), None, torch.tensor([[1.0, NAN], [NAN, 0.0]]), row, plan).mixed(2)
+        assert several.target.tolist() == [[1, 0], [1, 0]] and several.known.tolist() == [[0.75, 0.25], [0.25, 0.75]]
+        plain = single._replace(plan=None)
+        assert plain.mixed(3) is plain
+
+
+@dataclass(frozen=True)
+class Swap:
+    """One's own mixup: every batch in its reverse order, or what `plan` says."""
+
+    plan: str = "swap"
+
+    def draw(self, items, epoch, generator):
+        return MixPlan(torch.tensor(0.0), torch.arange(items).flip(0), "input") if self.plan == "swap" else self.plan
+
+
+class TestOnesOwn:
+    def test_its_plans_are_drawn(self):
+        for mix in (Swap(), Part(Swap)):
+            assert mix_drawer(mix, (), (), False).draw(3, 1, generator()).perm.tolist() == [2, 1, 0]
+        assert mix_drawer(None, (), (), False) is None
+
+    def test_what_lacks_something_is_named(self):
+        with pytest.raises(ValueError, match="mix must have draw.*, and CrossEntropy has none"):
+            mix_drawer(CrossEntropy(), (), (), False)
+        with pytest.raises(ValueError, match="a plan of Swap must have place, mix, .*, and lacks place, mix, apply"):
+            mix_drawer(Swap("text"), (), (), False).draw(3, 1, generator())
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("fields", "message"),
     [
-        ({"places": ()}, r"places must name one place or more, each once, got \(\)"),
-        ({"places": ("stem", "stem")}, r"each once, got \('stem', 'stem'\)"),
-        ({"alpha": 0.0}, "alpha must be above 0 and finite, got 0.0"),
-        ({"alpha": float("nan")}, "alpha must be above 0 and finite, got nan"),
-        ({"alpha": float("inf")}, "alpha must be above 0 and finite, got inf"),
+        ({"place": "middle"}, "place must be one of input, wave, manifold, last_layer, embedding, got 'middle'"),
+        ({"places": ("stem", "stem")}, r"places must name each place once, got \('stem', 'stem'\)"),
+        ({"places": (1,)}, r"places must be names of places, got \(1,\)"),
+        (
+            {"place": "input", "places": ("stem",)},
+            r"places must be empty unless place is \"manifold\", got \('stem',\)",
+        ),
+        ({"alpha": -1.0}, "alpha must be at least 0, got -1.0"),
+        ({"alpha": float("inf")}, "alpha must be finite, got inf"),
         ({"probability": -0.1}, r"probability must be in \[0, 1\], got -0.1"),
         ({"from_epoch": 0}, "from_epoch must be at least 1, got 0"),
         ({"from_epoch": 3, "until_epoch": 2}, r"until_epoch must be 0 or at least from_epoch \(3\), got 2"),
     ],
 )
-def test_bad_draws_are_refused(options, message):
+def test_bad_fields_are_refused(fields, message):
     with pytest.raises(ValueError, match=message):
-        Mixup(**{"places": ("input",), **options})
+        Mixup(**fields)
+
+
+def test_rules_against_the_rest_of_an_experiment():
+    with pytest.raises(ValueError, match='features must be Wave with place "wave", got LogMel'):
+        Experiment(mix=Mixup("wave"))
+    with pytest.raises(ValueError, match=r"from_epoch must be at most epochs \(20\), got 21"):
+        Experiment(mix=Mixup(from_epoch=21))
+    assert Experiment(mix=Mixup("wave"), features=Wave()).mix.place == "wave"
 
 
 @pytest.mark.parametrize(
@@ -348,72 +521,9 @@ def test_bad_plans_are_refused(lam, perm, message):
         plan_of(lam, perm)
 
 
-class TestTraining:
-    @pytest.fixture
-    def rows(self, store):
-        train = store.rows("train")
-        folds = make_folds(store.index.iloc[train], 2)
-        return train[folds != 0], train[folds == 0]
-
-    @pytest.mark.parametrize("mix", [mix for mix in MIXES if mix not in ("none", "wave")])
-    def test_every_mode_trains(self, store, rows, tiny, tmp_path, mix):
-        fit(replace(tiny, epochs=1, mix=mix), store, *rows, tmp_path, progress=False)
-        log = pd.read_csv(tmp_path / "log.csv")
-        assert log["loss"].between(0, 40).all() and log["train_accuracy"].between(0, 1).all()
-
-    def test_waves_train_too(self, voices, rows, tiny, tmp_path):
-        waves = pack(voices, tmp_path / "cache", kind="wave", progress=False)
-        fit(replace(tiny, epochs=1, features="wave", mix="wave"), waves, *rows, tmp_path, progress=False)
-        assert pd.read_csv(tmp_path / "log.csv")["loss"].between(0, 40).all()
-
-    def test_the_logs_loss_and_accuracy_are_the_mixtures(self, store, rows, tiny, tmp_path, monkeypatch):
-        """At a learning rate of nearly 0 and without a margin, what is logged is that of the net as it began."""
-        config = replace(
-            tiny, mix="input", epochs=1, lr=1e-12, margin=0.0, dropout=0.0, batch_size=24, time_masks=0, freq_masks=0,
-            weight_decay=0.0, seed=1,
-        )  # fmt: skip
-        seen, forward = [], TrainStep._forward
-
-        def watched(self, batch, *rest):
-            loss, logits = forward(self, batch, *rest)
-            seen.append((batch, logits.detach()))
-            return loss, logits
-
-        monkeypatch.setattr(TrainStep, "_forward", watched)
-        net = fit(config, store, *rows, tmp_path, progress=False).model.train()
-        (batch, logits), log = seen[0], pd.read_csv(tmp_path / "log.csv")
-        plan, others = batch.plan, batch.target[batch.plan.perm]
-        own, other = (functional.cross_entropy(logits, target).item() for target in (batch.target, others))
-        lam = plan.lam.item()
-        assert 0.01 < lam < 0.99
-        torch.testing.assert_close(net(batch.mel, batch.mask, plan.mix)[0], logits, atol=1e-4, rtol=0)
-        assert not torch.allclose(net(batch.mel, batch.mask)[0], logits, atol=1e-2)
-        assert log["loss"][0] == pytest.approx(lam * own + (1 - lam) * other, rel=1e-5)
-        right, right_too = ((logits.argmax(1) == y).float().mean().item() for y in (batch.target, others))
-        assert log["train_accuracy"][0] == pytest.approx(lam * right + (1 - lam) * right_too, abs=1e-6)
-
-    def test_outside_the_window_a_run_is_the_unmixed_one(self, store, rows, tiny, tmp_path):
-        logs = []
-        for name, change in {"none": {}, "late": {"mix": "input", "mix_from_epoch": 2}}.items():
-            fit(replace(tiny, epochs=2, **change), store, *rows, tmp_path / name, progress=False)
-            logs.append(pd.read_csv(tmp_path / name / "log.csv"))
-        assert logs[0].iloc[0].equals(logs[1].iloc[0])
-        assert logs[0]["loss"][1] != logs[1]["loss"][1]
-
-    def test_a_misspelt_place_stops_before_training(self, store, rows, tiny, tmp_path):
-        config = replace(tiny, mix="manifold", mix_places=("layer7",))
-        with pytest.raises(ValueError, match="mix_places must be among input, stem, layer1, final, embedding"):
-            fit(config, store, *rows, tmp_path, progress=False)
-        assert not (tmp_path / "log.csv").exists()
-
-
-@pytest.mark.parametrize("timm_stem", ["small", "as_built"])
-def test_on_images_one_pass_is_the_sources_two(timm_stem):
-    config = Config(
-        backbone="timm", timm_name="test_resnet", timm_stem=timm_stem, normalize="none", time_masks=0, freq_masks=0,
-        image_channels=3, segment_frames=16,
-    )  # fmt: skip
-    net, images = build_model(config, 5, 48), torch.rand(4, 16, 48) * 255
+@pytest.mark.parametrize("stem", ["small", "as_built"])
+def test_on_images_one_pass_is_the_sources_two(stem):
+    net, images = built(Net(Timm("test_resnet", stem=stem, normalize="none")), 48, 16, 3), torch.rand(4, 16, 48) * 255
     net(images)  # batch norms have seen something
     net.eval()
     with torch.inference_mode():

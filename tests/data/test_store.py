@@ -10,10 +10,11 @@ import pytest
 import soundfile
 import torch
 
-import kit.data.store as store_module
+import kit.data.rows as rows_module
 from kit.competition.competition import open_competition
 from kit.competition.listing import CompetitionError
-from kit.data.audio import LogMel, MelSpec, load_wave
+from kit.data.audio import load_wave
+from kit.data.features import LogMel, MelFilterbank
 from kit.data.store import open_store, pack
 
 
@@ -48,7 +49,7 @@ def test_the_key_follows_files_and_parameters(folder, tmp_path):
     competition = open_competition(folder)
     keys = {pack(competition, tmp_path / "cache", progress=False).folder.name}
     keys.add(pack(competition, tmp_path / "cache", kind="wave", progress=False).folder.name)
-    keys.add(pack(competition, tmp_path / "cache", MelSpec(n_mels=20), kind="wave", progress=False).folder.name)
+    keys.add(pack(competition, tmp_path / "cache", LogMel(n_mels=20), kind="wave", progress=False).folder.name)
     name = competition.train["id"][0]
     mel = torch.load(folder / name, weights_only=True)
     torch.save(mel + 1, folder / name)
@@ -77,9 +78,9 @@ def test_audio_competition_is_packed_as_log_mels(tmp_path):
         soundfile.write(tmp_path / name, 0.1 * np.random.default_rng(0).standard_normal(8000), 16000)
     (tmp_path / "train.csv").write_text("file,label\na.wav,x\nb.wav,y\n")
     (tmp_path / "sample_submission.csv").write_text("file,label\nc.wav,x\n")
-    spec = MelSpec(n_mels=24)
+    spec = LogMel(n_mels=24)
     store = pack(open_competition(tmp_path), tmp_path / "cache", spec, progress=False)
-    truth = LogMel(spec)(load_wave(tmp_path / "train/b.wav", 16000)[None])[0]
+    truth = MelFilterbank(spec)(load_wave(tmp_path / "train/b.wav", 16000)[None])[0]
     row = store.index.iloc[1]
     assert store.mel == spec
     assert (store.features[row["start"] : row["start"] + row["frames"]].float() - truth).abs().max() < 0.01
@@ -87,13 +88,13 @@ def test_audio_competition_is_packed_as_log_mels(tmp_path):
 
 @pytest.mark.parametrize("most", [1, 7, 48, 49])  # of 48 frames
 def test_a_long_recording_is_packed_in_stretches_with_the_frames_of_the_whole(tmp_path, monkeypatch, most):
-    spec, path = MelSpec(n_mels=24), tmp_path / "a.wav"
+    spec, path = LogMel(n_mels=24), tmp_path / "a.wav"
     soundfile.write(path, 0.1 * np.random.default_rng(0).standard_normal(8000), 16000)
-    whole = LogMel(spec)(load_wave(path, 16000)[None])[0]
-    monkeypatch.setattr(store_module, "MOST_FRAMES", most)
-    lengths = [spec.n_frames(part.shape[1]) for part in store_module._stretches(torch.zeros(1, 8000), spec)]
+    whole = MelFilterbank(spec)(load_wave(path, 16000)[None])[0]
+    monkeypatch.setattr(rows_module, "MOST_FRAMES", most)
+    lengths = [spec.n_frames(part.shape[1]) for part in rows_module._stretches(torch.zeros(1, 8000), spec)]
     assert max(lengths) <= most and sum(lengths) == len(whole) == 48
-    found = torch.from_numpy(store_module._wave_mel(path, spec, LogMel(spec)))
+    found = torch.from_numpy(rows_module._wave_mel(tmp_path, "a.wav", spec, {}, MelFilterbank(spec)))
     assert found.shape == whole.shape and (found.float() - whole).abs().max() < 0.01
 
 
@@ -213,3 +214,104 @@ def test_a_wave_shorter_than_a_window_is_named(folder, tmp_path):
         pack(open_competition(folder), tmp_path / "cache", kind="wave", progress=False)
     assert f"({audio})" in str(caught.value)
     assert "must hold at least one window of 400 samples, got 399" in str(caught.value)
+
+
+@pytest.fixture
+def table(tmp_path):
+    """A plain table of six training and five test recordings of half a second."""
+    folder = tmp_path / "table"
+    for part, count in (("train", 6), ("test", 5)):
+        (folder / part).mkdir(parents=True)
+        for number in range(count):
+            wave = 0.1 * np.random.default_rng(number).standard_normal(8000)
+            soundfile.write(folder / part / f"{number}.wav", wave, 16000)
+    rows = [f"{number}.wav,{'ab'[number % 2]}\n" for number in range(6)]
+    (folder / "train.csv").write_text("file,label\n" + "".join(rows))
+    (folder / "sample_submission.csv").write_text("file,label\n" + "".join(f"{n}.wav,a\n" for n in range(5)))
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["mel", "wave"])
+def test_a_test_file_that_can_not_be_read_costs_its_own_row(table, tmp_path, kind):
+    soundfile.write(table / "test/1.wav", np.zeros(0), 16000)
+    soundfile.write(table / "test/3.wav", np.zeros(32), 16000)
+    (table / "test/4.wav").unlink()
+    store = pack(open_competition(table), tmp_path / "cache", kind=kind, progress=False)
+    assert store.faults()["id"].tolist() == ["1.wav", "3.wav", "4.wav"]
+    assert store.faults()["fault"].str.contains("at least one sample|at least one window|no such file").all()
+    frames = 48 if kind == "mel" else 8000
+    assert store.index["frames"].tolist() == [frames] * 7 + [0, frames, 0, 0]
+    soundfile.write(table / "train/1.wav", np.zeros(0), 16000)
+    with pytest.raises(CompetitionError, match="1 problem"):
+        pack(open_competition(table), tmp_path / "cache", kind=kind, progress=False)
+
+
+def test_a_test_tensor_that_can_not_be_read_costs_its_own_row(folder, tmp_path):
+    test = open_competition(folder).test["path"]
+    (folder / test[0]).write_bytes(b"noise")
+    (folder / test[1]).unlink()
+    torch.save(torch.full((3, 40), torch.nan), folder / test[2])
+    (folder / test[3]).write_bytes(b"")
+    competition = open_competition(folder)
+    assert [note for note in competition.notes if "priors" in note] == [
+        f"testdata.json: utterances, row 1 ({test[1]}): no such file on disk; it will be given the class priors",
+        f"testdata.json: utterances, row 3 ({test[3]}): the file is empty; it will be given the class priors",
+    ]
+    store = pack(competition, tmp_path / "cache", progress=False)
+    assert store.faults()["id"].tolist() == test[:4].tolist()
+    row = store.index.set_index("id").loc[test[4]]
+    truth = torch.load(folder / test[4], weights_only=True)
+    assert torch.equal(store.features[row["start"] : row["start"] + row["frames"]], truth)
+
+
+def test_copied_moved_or_touched_data_open_the_same_store(table, tmp_path):
+    cache = tmp_path / "cache"
+    first = pack(open_competition(table), cache, progress=False)
+    before = (first.folder / "features.bin").stat().st_mtime_ns
+    os.utime(table / "train/0.wav", (1, 1))
+    copy = shutil.copytree(table, tmp_path / "elsewhere" / "other name")
+    moved = shutil.move(table, tmp_path / "moved")
+    (tmp_path / "moved" / "README").write_text("no table names it")
+    for folder in (copy, moved, moved):
+        again = pack(open_competition(folder), cache, progress=False)
+        assert again.folder == first.folder and (again.folder / "features.bin").stat().st_mtime_ns == before
+    assert [path.name for path in cache.iterdir()] == [first.folder.name]
+
+
+def test_other_data_never_open_the_same_store(table, tmp_path):
+    """Of one folder's name, of one size, of the times of the former: a sample in the middle differs."""
+    cache, other = tmp_path / "cache", shutil.copytree(table, tmp_path / "b" / "table")
+    first = pack(open_competition(table), cache, progress=False)
+    content = bytearray((other / "test/2.wav").read_bytes())
+    content[8000] ^= 1
+    stat = (table / "test/2.wav").stat()
+    (other / "test/2.wav").write_bytes(content)
+    os.utime(other / "test/2.wav", ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    second = pack(open_competition(other), cache, progress=False)
+    assert second.folder != first.folder
+    (table / "train.csv").write_text((table / "train.csv").read_text().replace("0.wav,a", "0.wav,b"))
+    assert pack(open_competition(table), cache, progress=False).folder not in (first.folder, second.folder)
+
+
+def test_silent_files_and_channels_that_cancel_are_counted_and_told(table, tmp_path):
+    noise = 0.1 * np.random.default_rng(9).standard_normal(8000)
+    soundfile.write(table / "train/0.wav", np.zeros(8000), 16000)
+    soundfile.write(table / "test/0.wav", np.full(8000, 0.25), 16000)
+    soundfile.write(table / "train/3.wav", np.stack([noise, -noise], 1), 16000, subtype="FLOAT")
+    competition = open_competition(table)
+    for _ in range(2):  # when it is packed, and when it is opened
+        with pytest.warns() as caught:
+            store = pack(competition, tmp_path / "cache", progress=False)
+        assert sorted(str(item.message) for item in caught) == [
+            f"{table}: 1 of 11 files, such as 3.wav: its 2 channels cancel when averaged: the loudest is taken",
+            f"{table}: 2 of 11 files, such as 0.wav: silent: its samples differ by at most a step of 16 bits",
+        ]
+    assert store.notes()["id"].tolist() == ["0.wav", "3.wav", "0.wav"]
+    assert store.faults().empty and store.features.float().max() > -10, "the loudest channel is heard"
+
+
+def test_waves_far_above_1_are_told_where_16_bits_keep_them(table, tmp_path):
+    soundfile.write(table / "train/0.wav", 3000.0 * np.sin(np.arange(8000)), 16000, subtype="FLOAT")
+    with pytest.warns(match="1 of 11 files, such as 0.wav: louder than 1.5: waves are kept in 16 bits"):
+        pack(open_competition(table), tmp_path / "cache", kind="wave", progress=False)
+    assert pack(open_competition(table), tmp_path / "cache", progress=False).notes().empty

@@ -11,7 +11,7 @@ import kit
 from kit.kaggle import bundle as bundle_module
 from kit.kaggle.bootstrap import start, unpacked
 from kit.kaggle.bundle import make_bundle
-from kit.training.environment import environment
+from kit.training.identity import kit_sha256
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def test_the_bundle_is_the_kit_and_has_the_sha256_of_a_runs_record():
     folder = Path(kit.__file__).parent
     wanted = {f"kit/{path.relative_to(folder).as_posix()}": path.read_bytes() for path in folder.rglob("*.py")}
     assert bundle.files == wanted and unpacked(bundle.sha256, bundle.payload) == wanted
-    assert bundle.sha256 == environment()["kit_sha256"]
+    assert bundle.sha256 == kit_sha256()
     assert len(bundle.cell) < 500_000
 
 
@@ -87,6 +87,28 @@ def test_the_cell_puts_the_kit_on_the_path_where_there_is_no_checkout(package, t
     names = {}
     exec(bundle.cell, names)  # the text as it is sent, which needs nothing that is not in it
     assert names["start"] is not start and capsys.readouterr().out == out
+
+
+def test_ones_own_files_lie_beside_the_kit(package, tmp_path, monkeypatch, capsys):
+    own = {"mine.py": b"share = 0.25\n", "tools/more.py": b"x = 1\n"}
+    bundle = make_bundle(package, own=own)
+    assert bundle.sha256 == make_bundle(package).sha256, "the kit's own files alone, as a run's record has it"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", "")
+    monkeypatch.setattr("sys.path", [])
+    (tmp_path / "kit").rename(tmp_path / "away")
+    home = start(bundle.sha256, bundle.payload, bundle.own)
+    assert all((home / name).read_bytes() == content for name, content in own.items())
+    names = {}
+    exec(bundle.cell, names)
+    assert "5 files" in capsys.readouterr().out.splitlines()[-2]
+    with pytest.raises(ValueError, match=r"mine.py of the bundle must have sha256 00"):
+        unpacked(bundle.sha256, bundle.payload, bundle.own | {"mine.py": "0" * 64})
+    with pytest.raises(ValueError, match=r"must hold regular files below kit/, got 'tools/more.py'"):
+        unpacked(bundle.sha256, bundle.payload, {"mine.py": bundle.own["mine.py"]})
+    for name in ("kit/a.py", "kit.py", "words.txt"):
+        with pytest.raises(ValueError, match=f"must be a Python file outside kit/, got {name}"):
+            make_bundle(package, own={name: b""})
 
 
 def test_the_checkout_comes_first(package, tmp_path, monkeypatch, capsys):

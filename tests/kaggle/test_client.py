@@ -144,7 +144,7 @@ def test_a_failed_upload_is_a_sure_no(account, stub, tmp_path):
 
 def test_outputs_are_fetched_with_the_log(account, stub, tmp_path):
     stub.page = 1
-    stub.outputs = {"submission.csv": b"a,b\n", "runs/x/config.json": b"{}"}
+    stub.outputs = {"submission.csv": b"a,b\n", "runs/x/experiment.json": b"{}"}
     files = Kaggle().output("stub-user/kit", tmp_path / "out")
     assert sorted(path.relative_to(tmp_path / "out").as_posix() for path in files) == sorted(stub.outputs)
     assert (tmp_path / "out/submission.csv").read_bytes() == b"a,b\n"

@@ -32,7 +32,7 @@ def test_the_kernel_is_the_notebook_with_the_kit_before_and_the_hand_in_after(tm
         "print(data)",
         "from kit.kaggle.place import hand_in\n\nhand_in()",
     ]
-    assert make_bundle().sha256 in cells[0].source and cells[0].source.endswith("say_where(gpu=True)")
+    assert make_bundle(code="").sha256 in cells[0].source and cells[0].source.endswith("say_where(gpu=True)")
     assert all(cell.outputs == [] and cell.execution_count is None for cell in cells)
 
 
@@ -80,8 +80,8 @@ def test_a_notebook_without_its_parameters_is_refused(tmp_path):
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("data = 1")]), path)
     with pytest.raises(ValueError, match=r"a.ipynb: must have one cell tagged parameters, got 0"):
         pushed(path, tmp_path)
-    for parameters in ("data, preset = 1, 2", "import os", "data = [\n1]"):
-        with pytest.raises(ValueError, match=r"the parameters cell must hold lines of name = value, got"):
+    for parameters in ("data, preset = 1, 2", "print(1)", "data: str", "data = [\n1]"):
+        with pytest.raises(ValueError, match=r"a.ipynb, cell 1: the parameters cell must hold lines of name = value"):
             pushed(notebook(path, parameters=parameters), tmp_path)
 
 
@@ -119,3 +119,50 @@ def test_every_notebook_of_the_kit_can_be_pushed(tmp_path):
     for path in numbered():
         write_kernel(path, KERNEL, {"preset": "full"}, tmp_path / path.stem)
         assert (tmp_path / path.stem / NOTEBOOK).stat().st_size < 1_000_000
+
+
+def test_magics_imports_and_annotations_in_the_parameters_cell_stay_as_they_are(tmp_path):
+    parameters = '%matplotlib inline\nimport os\ndata: str = ""  # here\n!nvidia-smi\nseed: int = 0'
+    cells = pushed(
+        notebook(tmp_path / "a.ipynb", "%load_ext autoreload\n!ls", parameters=parameters), tmp_path, seed="3"
+    ).cells
+    assert cells[1].source == (
+        "%matplotlib inline\nimport os\ndata: str = find_data('voices-challenge', 'ann/weights')  # here\n"
+        "!nvidia-smi\nseed: int = 3"
+    )
+    assert cells[2].source == "%load_ext autoreload\n!ls"
+
+
+def test_a_cell_that_is_no_python_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"a.ipynb, cell 2, line 2: must be Python, got "):
+        pushed(notebook(tmp_path / "a.ipynb", "x = 1\nif x"), tmp_path)
+    with pytest.raises(ValueError, match=r"a.ipynb, cell 1, line 2: must be Python, got "):
+        pushed(notebook(tmp_path / "a.ipynb", parameters='data = ""\nseed = ('), tmp_path)
+
+
+def test_modules_beside_the_notebook_go_along(tmp_path):
+    (tmp_path / "mine.py").write_text("import tools.more\nshare = 0.25\n")
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "tools/__init__.py").write_text("")
+    (tmp_path / "tools/more.py").write_text("from unused_name import nothing\n")
+    (tmp_path / "other.py").write_text("1\n")
+    (tmp_path / "late.py").write_text("old = 1\n")
+    path = notebook(tmp_path / "a.ipynb", "import mine", "%%writefile late.py\nnew = 1", "import late")
+    bundle = write_kernel(path, KERNEL, {}, tmp_path / "out")
+    assert sorted(bundle.own) == ["mine.py", "tools/__init__.py", "tools/more.py"]
+    (tmp_path / "mine.py").write_text("key = 'KGAT_0123456789abcdef0123'\n")
+    with pytest.raises(SecretError, match=r"^mine.py, line 1: must hold nothing secret"):
+        write_kernel(path, KERNEL, {}, tmp_path / "out")
+
+
+def test_what_serves_one_notebook_goes_with_that_one_alone(tmp_path):
+    def carried(source):
+        files = write_kernel(notebook(tmp_path / "a.ipynb", source), KERNEL, {}, tmp_path / "out").files
+        return {name for name in files if name.startswith(("kit/studies/", "kit/demos/"))}
+
+    assert carried("from kit import crossval, preset") == set()
+    assert carried("from kit.studies.lines import draw_pairs") == {"kit/studies/__init__.py", "kit/studies/lines.py"}
+    assert carried("from kit.studies import image_figures") >= {"kit/studies/image_figures.py"}
+    voices = carried("from kit.demos.demo import make_voices")
+    assert {"kit/demos/__init__.py", "kit/demos/demo.py"} <= voices and "kit/demos/digits.py" not in voices
+    assert not any(name.startswith("kit/studies") for name in voices)

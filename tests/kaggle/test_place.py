@@ -79,3 +79,16 @@ def test_the_best_by_cv_is_handed_in(tmp_path, monkeypatch, capsys):
     hand_in()
     assert (tmp_path / "submission.csv").read_text() == "1"
     assert capsys.readouterr().out == "submission.csv: 1.csv, CV 0.7500\n"
+
+
+def test_where_lower_is_better_the_lowest_is_handed_in(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(place.RUN_TYPE, raising=False)
+    rows = [(0.5, "log_loss", False), (0.25, "log_loss", False), (0.1, "accuracy", True)]
+    for number, (cv, metric, higher) in enumerate(rows):
+        (tmp_path / f"{number}.csv").write_text(str(number))
+        row = {"run": "a", "name": "a", "sha256": str(number) * 64, "file": f"{number}.csv", "cv": cv}
+        add_row("submissions/ledger.csv", row | {"metric": metric, "higher_is_better": higher})
+    hand_in()
+    assert (tmp_path / "submission.csv").read_text() == "1"
+    assert capsys.readouterr().out == "submission.csv: 1.csv, CV 0.2500\n"

@@ -29,12 +29,11 @@ import torch
 
 from kit.__main__ import main
 from kit.competition.competition import open_competition
-from kit.data.audio import MelSpec
 from kit.data.store import open_store, pack
+from kit.experiment import Experiment
 from kit.results.ledger import add_row, read_ledger
-from kit.training.config import Config
 from kit.training.crossval import crossval
-from kit.training.pseudo import make_pseudo_labels
+from kit.training.pseudo_rounds import make_pseudo_labels
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNS, CLONE_NEWUSER = 0x20000, 0x10000000
@@ -48,17 +47,16 @@ competitions = {}
 
 
 def packing(given, root):
-    mel = given.get("mel")
-    store = pack(competitions[given["data"]], root, MelSpec(**mel) if mel else None, given["kind"], progress=False)
+    store = pack(competitions[given["data"]], root, kind=given["kind"], progress=False)
     return {"store": store.folder.name}
 
 
 def grid(given, root):
-    configs = [Config.from_dict(values) for values in given["configs"]]
+    experiments = [Experiment.from_dict(values) for values in given["experiments"]]
     backend, jobs = given["backend"], 2 if given["backend"] else 1
     with joblib.parallel_config(backend, n_jobs=jobs) if backend else joblib.parallel_config():
         crossval(
-            configs, competitions[given["data"]], root, folds=given["folds"], cache=given["cache"], threads=1,
+            experiments, competitions[given["data"]], root, folds=given["folds"], cache=given["cache"], threads=1,
             n_jobs=None if backend else 1, progress=False,
         )  # fmt: skip
 

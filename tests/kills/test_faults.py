@@ -6,28 +6,33 @@ import shutil
 import signal
 import threading
 import time
-from dataclasses import replace
 
 import numpy as np
 import pytest
 from joblib.externals.loky import reusable_executor
 
-from kit.training.config import Config
+from kit.competition.folds import Folds
+from kit.experiment import Experiment
+from kit.models.conformer import Conformer
+from kit.models.net import Net
 from kit.training.crossval import crossval
 from kit.training.faults import WorkerDiedError
+from kit.training.loop import Loop
+from kit.training.optim import AdamW
+from kit.training.schedules import WarmupCosine
 
-TINY = Config(
-    name="tiny", segment_frames=24, width=16, layers=1, heads=2, ff_width=32, kernel_size=5, epochs=3, batch_size=8,
-    warmup_steps=4, n_folds=2, lr=5e-3,
+TINY = Experiment(
+    name="tiny", folds=Folds(2), crop_frames=24, schedule=WarmupCosine(4), optimizer=AdamW(lr=5e-3),
+    net=Net(Conformer(width=16, layers=1, heads=2, ff_width=32, kernel_size=5)), loop=Loop(epochs=3, batch_size=8),
 )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def command(voices_folder, tmp_path_factory):
     """Packs, trains a fold, and writes a submission and the ledger."""
-    config = tmp_path_factory.mktemp("config") / "tiny.json"
-    config.write_text(json.dumps(TINY.to_dict()))
-    return ["train", str(config), "--data", str(voices_folder), "--out", "runs/a", "--folds", "0", "--resume"]
+    experiment = tmp_path_factory.mktemp("experiment") / "tiny.json"
+    experiment.write_text(json.dumps(TINY.to_dict()))
+    return ["train", str(experiment), "--data", str(voices_folder), "--out", "runs/a", "--folds", "0", "--resume"]
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +51,7 @@ def task(root, *commands, relief=False, **befalls):
 def check(found, forker, whole, *words):
     """One line that says why, no part of a file, and nothing that is not as it should be."""
     lines = [line for line in found["error"].split("\n") if line and "\r" not in line]  # a bar's begin with one
+    assert lines.pop(0).startswith("kit train: folds: ")  # what was noted of the folder, before anything failed
     assert found["code"] == 1 and len(lines) == 1, found["error"]
     for word in ("kit train: ", *words):
         assert word in lines[0]
@@ -131,25 +137,25 @@ STRIKES = {
 def test_a_worker_that_dies_or_whose_data_goes(voices, forker, tmp_path, name):
     """Killed, or reading where its file was cut short; finished folds stay as they are, and the others go on."""
     how, n_jobs, error, said = STRIKES[name]
-    config = replace(TINY, epochs=8, n_folds=3)
+    experiment = TINY.but(loop__epochs=8, folds__n=3)
     options = {"cache": tmp_path / "cache", "threads": 1, "progress": False}
-    (whole,) = crossval([config], voices, tmp_path / "whole", n_jobs=1, **options)
+    (whole,) = crossval(experiment, voices, tmp_path / "whole", n_jobs=1, **options)
     (store,) = (tmp_path / "cache").iterdir()
     kept, run = (store / "features.bin").read_bytes(), tmp_path / "runs/tiny-s0"
     thread = threading.Thread(target=strike, args=(how, store, run))
     thread.start()
     with pytest.raises(error, match=said):
-        crossval([config], voices, run.parent, n_jobs=n_jobs, **options)
+        crossval(experiment, voices, run.parent, n_jobs=n_jobs, **options)
     thread.join()
     done = {path: path.stat().st_mtime_ns for path in run.glob("fold*/metrics.json")}
     assert 0 < len(done) < 3
     if how == "cut":
         with pytest.raises(ValueError, match=r"features.bin: must have \d+ bytes, has 0; delete the folder"):
-            crossval([config], voices, run.parent, n_jobs=1, **options)
+            crossval(experiment, voices, run.parent, n_jobs=1, **options)
         (store / "features.bin").write_bytes(kept)
-    crossval([config], voices, run.parent, n_jobs=1, **options)
+    crossval(experiment, voices, run.parent, n_jobs=1, **options)
     assert {path: path.stat().st_mtime_ns for path in done} == done
-    assert forker.bits(run) == forker.bits(whole)
+    assert forker.bits(run) == forker.bits(whole.folder)
 
 
 def test_a_clock_that_jumps(voices, tmp_path, monkeypatch, capsys):
@@ -162,10 +168,10 @@ def test_a_clock_that_jumps(voices, tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(time, "time", jumping)
     monkeypatch.setattr("tqdm.std.time", jumping)
-    config = replace(TINY, epochs=2)
-    (run,) = crossval([config], voices, tmp_path / "runs", cache=tmp_path, n_jobs=1, threads=1)
+    experiment = TINY.but(loop__epochs=2)
+    (run,) = crossval(experiment, voices, tmp_path / "runs", cache=tmp_path, n_jobs=1, threads=1)
     passed = (time.monotonic() - started) / 60
-    parts = [json.loads((run / f"fold{fold}/metrics.json").read_text())["minutes"] for fold in (0, 1)]
+    parts = [json.loads((run.folder / f"fold{fold}/metrics.json").read_text())["minutes"] for fold in (0, 1)]
     assert all(minutes > 0 for minutes in parts) and sum(parts) < passed
-    assert json.loads((run / "metrics.json").read_text())["minutes"] == sum(parts)
+    assert run.metrics["minutes"] == sum(parts)
     assert "4/4" in capsys.readouterr().err

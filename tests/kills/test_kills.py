@@ -4,27 +4,41 @@ import random
 import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 import pytest
 
-from kit.data.audio import MelSpec
+from kit.competition.folds import Folds
+from kit.data.features import LogMel
+from kit.data.mixup import Mixup
+from kit.experiment import Experiment
+from kit.models.conformer import Conformer
+from kit.models.heads import AMSoftmax
+from kit.models.net import Net
+from kit.models.pooling import SelfAttention
+from kit.models.sed import ClassAttention
+from kit.models.timm_backbone import Timm
 from kit.results.ledger import add_row, read_ledger
-from kit.training.config import Config
+from kit.training.loop import Loop
+from kit.training.losses import BCE
+from kit.training.optim import AdamW
+from kit.training.predict import Windows
+from kit.training.schedules import WarmupCosine
 
 ORDINARY = {"pack": 2, "train": 2, "grid": 2, "pseudo": 1}  # and one of the ledger's
 NIGHTLY = {"pack": 14, "pack waves": 8, "train": 12, "grid": 10, "grid of loky's": 4, "pseudo": 10}  # and eight
 RESUMES = ("train", "grid", "grid of loky's")  # a second kill comes in what the first left to do
 TRIES = 3  # for each kill: one by the clock may come too late on a machine that just got faster
 
-TINY = Config(
-    name="tiny", segment_frames=24, width=16, layers=1, heads=2, ff_width=32, kernel_size=5, pooling="attention",
-    head="am_softmax", epochs=4, batch_size=8, warmup_steps=4, n_folds=2, lr=5e-3, ema_decay=0.9, mix="manifold",
+CONFORMER = Conformer(width=16, layers=1, heads=2, ff_width=32, kernel_size=5)
+TINY = Experiment(
+    name="tiny", folds=Folds(2), crop_frames=24, net=Net(CONFORMER, SelfAttention(), AMSoftmax()),
+    mix=Mixup(places=("input", "stem")), optimizer=AdamW(lr=5e-3), schedule=WarmupCosine(4),
+    loop=Loop(epochs=4, batch_size=8, ema_decay=0.9),
 )  # fmt: skip
-FOREST = Config(
-    name="teacher", mel=MelSpec(32000, 64, 0.04, 0.04, 300, 14000), segment_frames=64, backbone="timm", head="sed",
-    timm_name="test_byobnet", timm_frequency="stack", loss="bce", n_folds=2, epochs=1, epoch_steps=2, batch_size=4,
-    warmup_steps=1, eval_windows="max", eval_overlap=16,
+FOREST = Experiment(
+    name="teacher", folds=Folds(2), features=LogMel(32000, 64, 0.04, 0.04, 300.0, 14000.0), crop_frames=64,
+    net=Net(Timm("test_byobnet", frequency="stack"), head=ClassAttention()), loss=BCE(), schedule=WarmupCosine(1),
+    loop=Loop(epochs=1, epoch_steps=2, batch_size=4), predict=Windows(overlap=16),
 )  # fmt: skip
 
 
@@ -40,10 +54,10 @@ def packed(forker, voices_folder, tmp_path_factory):
 def taught(forker, rainforest_folder, tmp_path_factory):
     """What a round of pseudo labels is made of: two runs and the store."""
     work = tmp_path_factory.mktemp("forest")
-    configs = [replace(FOREST, name=f"t{seed}", seed=seed).to_dict() for seed in (0, 1)]
+    experiments = [FOREST.but(name=f"t{seed}", seed=seed).to_dict() for seed in (0, 1)]
     given = {
         "data": str(rainforest_folder),
-        "configs": configs,
+        "experiments": experiments,
         "cache": work / "cache",
         "backend": None,
         "folds": None,
@@ -63,10 +77,10 @@ def task(request, voices_folder, step):
         return {"what": what, "given": request.getfixturevalue("taught")}
     given = {"data": data, "cache": request.getfixturevalue("packed"), "folds": (0,), "backend": None}
     if what == "train":
-        return {"what": "grid", "given": {**given, "configs": [TINY.to_dict()]}}
-    configs = [TINY.to_dict(), replace(TINY, name="other", mix="none", ema_decay=0.0).to_dict()]
+        return {"what": "grid", "given": {**given, "experiments": [TINY.to_dict()]}}
+    experiments = [TINY.to_dict(), TINY.but(name="other", mix=None, loop__ema_decay=0.0).to_dict()]
     backend = "loky" if "loky" in step else "multiprocessing"  # which forks, and so costs no import
-    return {"what": "grid", "given": {**given, "configs": configs, "folds": None, "backend": backend}}
+    return {"what": "grid", "given": {**given, "experiments": experiments, "folds": None, "backend": backend}}
 
 
 def moment(rng: random.Random, left: float, whole: dict, by_clock: bool) -> tuple[dict, float]:

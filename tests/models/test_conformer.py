@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torchaudio.models import conformer as reference
 
-from kit.models.conformer import ConformerLayer, Convolution, DepthwiseConvolution, SelfAttention
+from kit.models.conformer import Conformer, ConformerLayer, DepthwiseConvolution
 
 
 def layer(conv_norm="batch", convolution_first=False, **changes):
@@ -47,9 +47,9 @@ def test_layer_is_torchaudios(conv_norm, convolution_first, training):
         nn.init.normal_(parameter, std=0.3)
     theirs = torchaudio_layer(ours, use_group_norm=conv_norm == "group")
     h = torch.randn(3, 11, 16)
-    found, mask = ours.train(training)(h)
+    own, mask = ours.train(training)(h)
     expected = theirs.train(training)(h.transpose(0, 1), None).transpose(0, 1)
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(own, expected, atol=1e-5, rtol=1e-5)
     assert mask is None
 
 
@@ -62,16 +62,16 @@ def test_order_of_attention_and_convolution_matters():
 
 @pytest.mark.parametrize("n_frames", [1, 3, 40])
 def test_depthwise_convolution_is_conv1d(n_frames):
-    convolution = DepthwiseConvolution(6, 5)
-    h = torch.randn(2, n_frames, 6, requires_grad=True)
+    convolution = DepthwiseConvolution(6, 5).double()  # its weights' gradients are sums over all frames
+    h = torch.randn(2, n_frames, 6, dtype=torch.float64, requires_grad=True)
     same = h.detach().clone().requires_grad_()
-    found = convolution(h)
+    own = convolution(h)
     expected = nn.Conv1d.forward(convolution, same.transpose(1, 2)).transpose(1, 2)
-    torch.testing.assert_close(found, expected)
-    found.square().sum().backward()
-    found_grad, convolution.weight.grad = convolution.weight.grad, None
+    torch.testing.assert_close(own, expected)
+    own.square().sum().backward()
+    own_grad, convolution.weight.grad = convolution.weight.grad, None
     expected.square().sum().backward()
-    torch.testing.assert_close(found_grad, convolution.weight.grad)
+    torch.testing.assert_close(own_grad, convolution.weight.grad)
     torch.testing.assert_close(h.grad, same.grad)
 
 
@@ -105,17 +105,32 @@ def test_dropout_is_for_training_only():
     assert torch.equal(module(h)[0], module(h)[0])
 
 
-def test_heads_must_divide_the_width():
-    with pytest.raises(ValueError, match="width must be a multiple of heads, got 16 and 3"):
-        SelfAttention(16, 3, 0.0)
+def test_fields_reach_the_layers():
+    part = Conformer(16, 3, 2, 24, 5, 0.4, "group", convolution_first=True, normalize="mean_std", frame_stack=2)
+    backbone = part.make(10, 64)
+    assert list(backbone.stages) == ["stem", "layer1", "layer2", "layer3", "final"] and backbone.width == 16
+    layer = backbone.stages["layer3"]
+    assert layer.convolution_first and isinstance(layer.convolution.norm, nn.GroupNorm)
+    assert layer.convolution.depthwise.kernel_size == (5,) and layer.attention.heads == 2
+    assert [module.p for module in layer.modules() if isinstance(module, nn.Dropout)] == [0.4] * 6
+    stem = backbone.stages["stem"]
+    assert stem.normalize.normalize == "mean_std" and stem.linear.in_features == 20
 
 
-@pytest.mark.parametrize("kernel_size", [4, 0, -1])
-def test_kernel_size_must_be_odd(kernel_size):
-    with pytest.raises(ValueError, match=f"kernel_size must be odd and positive, got {kernel_size}"):
-        Convolution(16, kernel_size, 0.0, "batch")
-
-
-def test_unknown_norm_lists_the_choices():
-    with pytest.raises(ValueError, match="conv_norm must be one of batch, group, got 'layer'"):
-        Convolution(16, 5, 0.0, "layer")
+@pytest.mark.parametrize(
+    "fields, message",
+    [
+        ({"heads": 3}, r"width must be a multiple of heads \(3\), got 160"),
+        ({"kernel_size": 4}, "kernel_size must be odd, got 4"),
+        ({"kernel_size": -1}, "kernel_size must be at least 1, got -1"),
+        ({"layers": 0}, "layers must be at least 1, got 0"),
+        ({"frame_stack": 0}, "frame_stack must be at least 1, got 0"),
+        ({"dropout": 1.0}, r"dropout must be in \[0, 1\), got 1.0"),
+        ({"conv_norm": "layer"}, "conv_norm must be one of batch, group, got 'layer'"),
+        ({"normalize": "max"}, "normalize must be one of none, mean, mean_std.*, got 'max'"),
+        ({"width": "160"}, "width must be of type int, got '160'"),
+    ],
+)
+def test_fields_out_of_range_are_refused(fields, message):
+    with pytest.raises(ValueError, match=message):
+        Conformer(**fields)

@@ -11,8 +11,8 @@ def test_as_many_are_dropped_as_said_and_the_others_scaled(p):
     torch.manual_seed(3)
     y = Dropout(p)(x)
     dropped = y == 0
-    for part in (dropped, *(dropped[first::4] for first in range(4))):  # four elements share a draw
-        assert abs(part.float().mean() - p) < 4 * (p * (1 - p) / len(part)) ** 0.5
+    for lane in (dropped, *(dropped[first::4] for first in range(4))):  # four elements share a draw
+        assert abs(lane.float().mean() - p) < 4 * (p * (1 - p) / len(lane)) ** 0.5
     torch.testing.assert_close(y[~dropped], x[~dropped] / (1 - p))
     y.sum().backward()
     torch.testing.assert_close(x.grad, (~dropped) / (1 - p))
@@ -48,6 +48,6 @@ def test_half_precision_and_other_shapes_are_kept():
 
 
 def test_a_number_out_of_range_is_refused_as_by_pytorch():
-    for kind in (Dropout, nn.Dropout):
+    for layer in (Dropout, nn.Dropout):
         with pytest.raises(ValueError, match="has to be between 0 and 1"):
-            kind(1.5)
+            layer(1.5)

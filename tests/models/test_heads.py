@@ -1,7 +1,20 @@
 import pytest
 import torch
+from torch import nn
 
-from kit.models.heads import AMSoftmaxHead, CosineHead, LinearHead, class_means, mix_directions, mix_prototypes
+from kit.models.heads import (
+    AMSoftmax,
+    AMSoftmaxHead,
+    Cosine,
+    CosineHead,
+    HiddenHead,
+    Linear,
+    LinearHead,
+    NormHead,
+    class_means,
+    mix_directions,
+    mix_prototypes,
+)
 
 Z = torch.tensor([[3.0, 4.0]])  # cosines 0.6 and 0.8 to the axes
 
@@ -72,17 +85,86 @@ def test_cosines_are_float32_under_autocast():
     assert torch.equal(logits, head(z))
 
 
-@pytest.mark.parametrize("head", [CosineHead, AMSoftmaxHead])
-@pytest.mark.parametrize("scale", [0.0, -3.0])
-def test_scale_must_be_positive(head, scale):
-    with pytest.raises(ValueError, match=f"scale must be > 0, got {scale}"):
-        head(4, 3, scale=scale)
+def test_scales_are_the_sources():
+    assert Cosine().make(2, 3).scale == 16.0
+    head = AMSoftmax().make(2, 3)
+    assert (head.scale, head.margin) == (30.0, 0.2)
 
 
-@pytest.mark.parametrize("margin", [1.0, -0.1])
-def test_margin_must_be_a_fraction(margin):
-    with pytest.raises(ValueError, match=rf"margin must be in \[0, 1\), got {margin}"):
-        AMSoftmaxHead(4, 3, margin=margin)
+def test_fields_reach_the_layers():
+    head = AMSoftmax(scale=20.0, margin=0.3).make(2, 3)
+    assert (head.scale, head.margin, head.weight.shape) == (20.0, 0.3, (3, 2))
+    assert Cosine(scale=8.0).make(2, 3).scale == 8.0
+    assert HiddenHead(dropout=0.4).make(4, 3)[3].p == 0.4
+
+
+def test_margin_grows_over_the_warm_up_by_hand():
+    head = AMSoftmax(margin=0.2, warmup_steps=4)
+    assert [head.margin_at(step) for step in (0, 1, 4, 9)] == pytest.approx([0, 0.05, 0.2, 0.2])
+    assert AMSoftmax(margin=0.3).margin_at(0) == 0.3
+
+
+@pytest.mark.parametrize(
+    "part, fields, message",
+    [
+        (Cosine, {"scale": 0.0}, "scale must be above 0, got 0.0"),
+        (AMSoftmax, {"scale": -3.0}, "scale must be above 0, got -3.0"),
+        (AMSoftmax, {"margin": 1.0}, r"margin must be in \[0, 1\), got 1.0"),
+        (AMSoftmax, {"margin": -0.1}, r"margin must be in \[0, 1\), got -0.1"),
+        (AMSoftmax, {"warmup_steps": -1}, "warmup_steps must be at least 0, got -1"),
+        (HiddenHead, {"dropout": 1.0}, r"dropout must be in \[0, 1\), got 1.0"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(part, fields, message):
+    with pytest.raises(ValueError, match=message):
+        part(**fields)
+
+
+class TestClassifiers:
+    def test_the_sources_layers_in_its_order(self):
+        names = [type(layer).__name__ for layer in HiddenHead().make(160, 600)]
+        assert names == ["EmbeddingNorm", "Linear", "ReLU", "Dropout", "Linear"]
+        assert [type(layer).__name__ for layer in NormHead().make(160, 600)] == ["EmbeddingNorm", "Linear"]
+        hidden, classifier = 160 * 160 + 160, 160 * 600 + 600
+        for part, n_weights in ((HiddenHead(), 2 * 160 + hidden + classifier), (NormHead(), 2 * 160 + classifier)):
+            assert sum(weight.numel() for weight in part.make(160, 600).parameters()) == n_weights
+
+    def test_norm_and_linear_by_hand(self):
+        """z of 1 and 3: mean 2, deviation 1 (of the whole batch), so −1 and 1, to within eps."""
+        head = NormHead().make(1, 2)
+        head[1].weight.data, head[1].bias.data = torch.tensor([[2.0], [-1.0]]), torch.tensor([0.5, 0.0])
+        expected = torch.tensor([[-1.5, 1.0], [2.5, -1.0]])
+        torch.testing.assert_close(head(torch.tensor([[1.0], [3.0]])), expected, atol=1e-4, rtol=0)
+
+    def test_hidden_layer_by_hand(self):
+        """Of −1 and 1 after the norm, ReLU leaves 0 and 3."""
+        head = HiddenHead(dropout=0.0).make(1, 1)
+        head[1].weight.data.fill_(3.0)
+        head[4].weight.data.fill_(10.0)
+        for layer in (head[1], head[4]):
+            layer.bias.data.zero_()
+        logits = head(torch.tensor([[1.0], [3.0]]))
+        torch.testing.assert_close(logits, torch.tensor([[0.0], [30.0]]), atol=1e-3, rtol=0)
+
+    @pytest.mark.parametrize("part", [HiddenHead(dropout=0.0), NormHead()])
+    def test_a_training_batch_of_one_takes_the_running_statistics(self, part):
+        head, z = part.make(4, 3), torch.randn(1, 4)
+        head(torch.randn(8, 4))
+        mean = head[0].running_mean.clone()
+        alone = head(z)
+        torch.testing.assert_close(alone, head.eval()(z))
+        assert torch.equal(head[0].running_mean, mean)
+
+    def test_batch_norm_of_z_is_torchs(self):
+        norm, torchs = NormHead().make(5, 3)[0], nn.BatchNorm1d(5)
+        z = torch.randn(7, 5)
+        assert torch.equal(norm(z), torchs(z)) and torch.equal(norm.running_var, torchs.running_var)
+
+
+@pytest.mark.parametrize("part", [Linear(), Cosine(), NormHead(), HiddenHead()])
+def test_parts_without_margin_return_their_logits(part):
+    logits = torch.randn(4, 3)
+    assert part.make(2, 3).with_margin(logits, torch.tensor([1, 0, 2, 1]), 0.2) is logits
 
 
 def test_class_means_by_hand():

@@ -19,9 +19,9 @@ def test_batch_norm_with_mask_is_torch_over_the_valid_frames():
     h = (3 + 2 * torch.randn(3, 7, 5)).requires_grad_()
     same = h.detach().clone().requires_grad_()
     upstream = torch.randn(16, 5)
-    found, expected = norm(h, MASK)[MASK], torchs(same[MASK])
-    torch.testing.assert_close(found, expected)
-    found.backward(upstream)
+    own, expected = norm(h, MASK)[MASK], torchs(same[MASK])
+    torch.testing.assert_close(own, expected)
+    own.backward(upstream)
     expected.backward(upstream)
     torch.testing.assert_close(h.grad, same.grad)
     for name, value in torchs.state_dict().items():

@@ -1,11 +1,13 @@
 import pytest
 import torch
 
-from kit.models.build import build_model
-from kit.models.sed import ClassAttention, FrameHead, smooth
-from kit.training.config import Config
+from kit.models.net import Net
+from kit.models.pooling import GeM
+from kit.models.sed import ClassAttention, ClassPooling, FrameHead, smooth
+from kit.models.timm_backbone import Timm
+from kit.models.transformer import Transformer
 
-SED = Config(backbone="timm", timm_name="test_resnet", head="sed", loss="bce", timm_frequency="stack")
+STACKED = Timm("test_resnet", frequency="stack")
 
 
 def test_smoothing_is_the_maximum_plus_the_mean_of_neighbours_by_hand():
@@ -17,7 +19,7 @@ def test_smoothing_is_the_maximum_plus_the_mean_of_neighbours_by_hand():
 
 def test_a_clips_logits_are_its_frames_by_the_attention():
     torch.manual_seed(0)
-    pooling, head = ClassAttention(6, 3), FrameHead(6, 3)
+    pooling, head = ClassPooling(6, 3), FrameHead(6, 3)
     frames = torch.randn(2, 5, 6)
     h = pooling.frames(frames)
     weights = pooling.score(h).softmax(1)  # (B, T, C)
@@ -26,13 +28,13 @@ def test_a_clips_logits_are_its_frames_by_the_attention():
 
 def test_padding_changes_nothing():
     torch.manual_seed(0)
-    pooling, head = ClassAttention(6, 3), FrameHead(6, 3)
+    pooling, head = ClassPooling(6, 3), FrameHead(6, 3)
     frames, mask = torch.randn(1, 5, 6), torch.tensor([[True, True, True, False, False]])
     assert torch.allclose(head(pooling(frames, mask)), head(pooling(frames[:, :3])), atol=1e-6)
 
 
 def test_one_frame_can_have_all_the_attention_of_one_class():
-    pooling = ClassAttention(2, 2)
+    pooling = ClassPooling(2, 2)
     with torch.no_grad():
         pooling.hidden.weight.copy_(torch.eye(2))
         pooling.hidden.bias.zero_()
@@ -47,7 +49,7 @@ def test_one_frame_can_have_all_the_attention_of_one_class():
 
 def test_the_net_classifies_clips_and_frames_and_knows_pitch():
     torch.manual_seed(0)
-    net = build_model(SED, n_classes=4, n_mels=64).eval()
+    net = Net(STACKED, head=ClassAttention()).make(64, 4, 96).eval()
     mel = torch.randn(2, 96, 64)
     logits, z = net(mel)
     assert logits.shape == (2, 4) and net.framewise(mel).shape == (2, 3, 4)
@@ -59,8 +61,7 @@ def test_the_net_classifies_clips_and_frames_and_knows_pitch():
 
 def test_stacked_rows_are_the_means_rows_apart():
     torch.manual_seed(0)
-    stack, mean = (build_model(Config(backbone="timm", timm_name="test_resnet", timm_frequency=name), 4, 64).eval()
-                   for name in ("stack", "mean"))  # fmt: skip
+    stack, mean = (Net(timm).make(64, 4, 64).eval() for timm in (STACKED, Timm("test_resnet")))
     mean.stages.load_state_dict(stack.stages.state_dict())
     h, other = torch.randn(1, 64, 64), None
     other = h
@@ -72,6 +73,18 @@ def test_stacked_rows_are_the_means_rows_apart():
 
 
 def test_other_heads_classify_no_frames():
-    net = build_model(Config(backbone="timm", timm_name="test_resnet"), 4, 64)
-    with pytest.raises(ValueError, match='head must be "sed" to classify frames, got LinearHead'):
-        net.framewise(torch.randn(1, 64, 64))
+    with pytest.raises(ValueError, match="head must be ClassAttention to classify frames, got LinearHead"):
+        Net().make(40, 4, 64).framewise(torch.randn(1, 64, 40))
+
+
+def test_the_part_pools_and_has_no_margin():
+    part, logits = ClassAttention(), torch.randn(2, 3)
+    assert part.pool(600, 3).out_width == 512 and part.pool(20, 3).out_width == 20
+    assert part.make(20, 3).with_margin(logits, torch.tensor([0, 1])) is logits
+
+
+def test_what_it_leaves_out_is_refused():
+    with pytest.raises(ValueError, match="pooling must be left out with head ClassAttention, which pools, got GeM"):
+        Net(pooling=GeM(), head=ClassAttention())
+    with pytest.raises(ValueError, match="backbone must not be Transformer with head ClassAttention"):
+        Net(Transformer(), head=ClassAttention())

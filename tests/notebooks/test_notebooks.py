@@ -8,11 +8,10 @@ import nbformat
 import pandas as pd
 import pytest
 
-from kit import notebooks
+from kit import notebooks, preset
 from kit.notebooks import NotebookError, normalise, numbered, run_notebooks
 from kit.results.check import check_submission
 from kit.results.ledger import read_ledger
-from kit.training.presets import PRESETS
 
 ALL = numbered()
 KNOWN = {
@@ -37,7 +36,7 @@ def test_notebooks_run_and_leave_submissions_that_are_accepted(executed, voices,
     assert sorted(path.name for path in runs.glob("*-s0")) == [
         f"{name}-s0" for name in ("boss", "medium", "simple", "strong", "timm")
     ]
-    assert len(pd.read_csv(runs / "simple-s0/fold0/log.csv")) == PRESETS["tiny"].epochs
+    assert len(pd.read_csv(runs / "simple-s0/fold0/log.csv")) == preset("tiny").loop.epochs
 
 
 @pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)
@@ -75,6 +74,11 @@ def test_a_committed_notebook_is_executed_without_error(path):
 def test_a_notebook_is_code_that_a_reader_can_follow(path):
     lines = sum(len(cell.source.splitlines()) for cell in code_cells(path))
     assert 20 <= lines <= 110
+    sources = [cell.source for cell in code_cells(path)]
+    assert not any("sys.path" in source or "__main__" in source for source in sources), "a path hack"
+    nodes = [node for source in sources for node in ast.walk(ast.parse(source))]
+    of_kit = [node for node in nodes if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == "kit"]
+    assert len(of_kit) <= 6
     for cell in code_cells(path):
         tree = ast.parse(cell.source)  # no shell, no magic
         assert not any(isinstance(node, ast.ClassDef) for node in ast.walk(tree))

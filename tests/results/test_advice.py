@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from kit.results.advice import advise, seeds_to_tell
-from kit.results.compare import Run
+from kit.training.runs import Run
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def make_run(name, seed, right, n_rows=300):
 
 def test_advice_follows_the_numbers():
     base = make_run("base", 0, 0.6)
-    runs = [base, make_run("better", 0, 0.9), replace(base, name="same-s0", config={"name": "same"})]
+    runs = [base, make_run("better", 0, 0.9), replace(base, name="same-s0", experiment={"name": "same"})]
     found = advise(runs, "base").set_index("name")
     assert found.loc["better", "Δ CV"] > 0.2
     assert found.loc["better", "advice"] == (
@@ -58,7 +58,7 @@ def test_advice_follows_the_numbers():
     assert found.loc["same", "advice"] == "no difference to tell"
     flipped = base.oof["a"].to_numpy().copy()
     flipped[:30] = 1 - flipped[:30]
-    close = replace(base, name="close-s0", config={"name": "close"}, oof=base.oof.assign(a=flipped, b=1 - flipped))
+    close = replace(base, name="close-s0", experiment={"name": "close"}, oof=base.oof.assign(a=flipped, b=1 - flipped))
     said = advise([base, close], "base").iloc[0]
     rows = (1.96 * said["noise of rows"] / said["Δ CV"]) ** 2
     assert said["advice"] == f"no number of seeds: it takes {rows:.1f} times as many rows" and rows > 1
@@ -83,3 +83,9 @@ def test_one_seed_never_says_that_a_seed_has_no_noise(spread, said):
     found = advise([base, better], "base").iloc[0]
     assert found["Δ CV"] == pytest.approx(0.3) and said in found["advice"]
     assert np.isnan(found["noise of a seed"]) == (spread == 0.0)
+
+
+def test_another_metric_may_be_asked_for():
+    runs = [make_run("base", 0, 0.6), make_run("better", 0, 0.9)]
+    by_loss = advise(runs, "base", "log_loss").iloc[0]
+    assert by_loss["Δ CV"] < 0 < advise(runs, "base").iloc[0]["Δ CV"]

@@ -1,5 +1,7 @@
 """Mixed probability tables, by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,7 +19,8 @@ from kit.results.blend import (
     rank_mean,
     weighted,
 )
-from kit.results.compare import Run, difference
+from kit.results.compare import difference
+from kit.training.runs import Run
 
 FIRST = pd.DataFrame({"id": ["a", "b"], "x": [0.9, 0.2], "self": [0.1, 0.3], "z": [0.0, 0.5]})
 SECOND = pd.DataFrame({"z": [0.3, 0.6], "self": [0.4, 0.2], "x": [0.3, 0.2], "id": ["b", "a"]})
@@ -31,10 +34,12 @@ def test_the_average_by_hand_matches_ids_and_classes():
 
 def test_rank_mean_by_hand():
     # ranks of x, self, z in row a: 3 2 1 and, of equals by their mean, 1.5 1.5 3; in row b: 1 2 3 and 1.5 3 1.5
-    found = rank_mean([FIRST, SECOND])
-    assert found["x"].tolist() == pytest.approx([4.5 / 6, 2.5 / 6])
-    assert found["self"].tolist() == pytest.approx([3.5 / 6, 5 / 6])
-    assert found["z"].tolist() == pytest.approx([4 / 6, 4.5 / 6])
+    ranks = {"x": [4.5 / 6, 2.5 / 6], "self": [3.5 / 6, 5 / 6], "z": [4 / 6, 4.5 / 6]}
+    several = [table.set_index("id").mul(1.5).reset_index() for table in (FIRST, SECOND)]  # rows that sum to 1.5
+    for name, expected in ranks.items():
+        assert rank_mean(several)[name].tolist() == pytest.approx(expected)
+        # each row of ranks sums to 2: with one label a row they are made to sum to 1
+        assert rank_mean([FIRST, SECOND])[name].tolist() == pytest.approx([rank / 2 for rank in expected])
 
 
 def test_one_table_alone_is_itself_and_stays_as_it_was():
@@ -51,9 +56,19 @@ def test_out_of_fold_tables_keep_their_labels_and_folds():
 
 
 def test_rank_mean_does_not_see_a_models_temperature():
-    sharp = FIRST.assign(**(FIRST[["x", "z"]] ** 3))
-    sharp["self"] = FIRST["self"] ** 3
+    values = FIRST.set_index("id") ** 3
+    sharp = values.div(values.sum(axis=1), axis=0).reset_index()
     pd.testing.assert_frame_equal(rank_mean([FIRST]), rank_mean([sharp]))
+
+
+def test_a_blend_of_ranks_is_not_taken_for_certainty_by_a_log_loss():
+    """Unscaled, the likeliest class of every row would have probability 1."""
+    runs = [make_run("best", 1.6), make_run("another", 1.6)]
+    losses = {name: log_loss(run.target, run.probability) for name, run in blend_runs(runs).items()}
+    assert losses["rank mean"] > losses["mean"]
+    table = blend_table(runs, blend_runs(runs), "log_loss").set_index("name")
+    assert table.loc["mean", "Δ CV"].startswith("-") and table.loc["mean", "told"]
+    assert not table.loc["rank mean", "told"], "it is worse"
 
 
 def test_tables_of_other_rows_or_classes_are_refused():
@@ -136,11 +151,11 @@ def test_a_folds_weights_never_see_the_fold():
         np.testing.assert_allclose(table.loc[rows, ["x", "y", "z"]], expected)
     changed = runs[0].oof.copy()
     changed.loc[changed["fold"] == 2, "label"] = "x"
-    labels = [Run(run.name, run.config, run.metrics, run.oof.assign(label=changed["label"])) for run in runs]
+    labels = [Run(run.name, run.experiment, run.metrics, run.oof.assign(label=changed["label"])) for run in runs]
     rows = runs[0].oof["fold"] == 2
     pd.testing.assert_frame_equal(nested(labels)[rows].drop(columns="label"), table[rows].drop(columns="label"))
     with pytest.raises(ValueError, match="must have at least 2 folds for weights to be fitted, got 1"):
-        nested([Run(run.name, run.config, run.metrics, run.oof.assign(fold=0)) for run in runs])
+        nested([Run(run.name, run.experiment, run.metrics, run.oof.assign(fold=0)) for run in runs])
     with pytest.raises(ValueError, match="must have the same folds"):
         nested([runs[0], Run("b", {}, runs[1].metrics, runs[1].oof.assign(fold=0))])
 
@@ -153,6 +168,6 @@ def test_blends_are_runs_with_a_gain_and_its_interval():
     assert table.loc["best", "Δ CV"] == ""
     assert table.loc["mean", "Δ CV"] == str(difference(blends["mean"], runs[0])) and table.loc["mean", "told"]
     assert fitted_weights(runs).sum() == pytest.approx(1)
-    shuffled = [runs[0], *(Run(r.name, r.config, r.metrics, r.oof.sample(frac=1, random_state=0)) for r in runs[1:])]
+    shuffled = [runs[0], *(replace(run, oof=run.oof.sample(frac=1, random_state=0)) for run in runs[1:])]
     assert fitted_weights(shuffled) == pytest.approx(fitted_weights(runs))
     pd.testing.assert_frame_equal(blend_table(shuffled, blend_runs(shuffled)), table.reset_index())

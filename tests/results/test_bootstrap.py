@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from kit.results.bootstrap import Difference, Interval, holm, interval, paired
+from kit.results.bootstrap import Difference, Interval, interval, paired, smallest_p
 
 TRIALS = 400
 
@@ -128,15 +129,114 @@ def test_a_run_does_not_differ_from_itself():
 
 
 def test_p_is_below_5_percent_where_the_interval_leaves_0_out():
-    rng, groups, told = np.random.default_rng(3), np.arange(120) // 20, 0  # 6 clusters: much expanded
+    rng, told = np.random.default_rng(3), 0  # 120 clusters: p is the bootstrap's
     for trial in range(200):
         target = rng.integers(0, 4, 120)
         probs = [predictions(rng, target, skill) for skill in (1.3, 1.0)]
-        found = paired(target, *probs, "log_loss", groups, seed=trial, n_resamples=10_000)
-        if abs(found.p - 0.05) > 0.002:  # nearer than that, they differ by a resample or two
+        found = paired(target, *probs, "log_loss", seed=trial, n_resamples=2000)
+        if abs(found.p - 0.05) > 0.005:  # nearer than that, they differ by a resample or two
             assert (found.p < 0.05) == found.excludes_zero
             told += found.excludes_zero
     assert 20 < told < 180
+
+
+def right(share_by_cluster, n_rows=20):
+    """Probabilities (G · n_rows, 2) of which each cluster's first rows, by its share, are right; true class 0."""
+    hits = np.concatenate([np.arange(n_rows) < round(share * n_rows) for share in share_by_cluster])
+    return np.stack([hits, ~hits], 1).astype(float)
+
+
+@pytest.mark.parametrize("n_clusters", [3, 5, 8, 15])
+def test_a_large_effect_on_few_clusters_has_the_p_of_its_sign_vectors(n_clusters):
+    target, groups = np.zeros(20 * n_clusters, int), np.repeat(np.arange(n_clusters), 20)
+    found = paired(target, right([1] * n_clusters), right(np.arange(n_clusters) / 20), "accuracy", groups)
+    assert found.p == 2 / 2**n_clusters == smallest_p(n_clusters, 2000)
+
+
+def test_the_p_of_few_clusters_by_hand():
+    """Differences of 4, 3, 2 and -1 hits: of 16 sign vectors, the sums ±10 and ±8 are as far from 0 as 8."""
+    a, b = right([0.6, 0.5, 0.4, 0.3]), right([0.4, 0.35, 0.3, 0.35])
+    groups = np.repeat(np.arange(4), 20)
+    found = paired(np.zeros(80, int), a, b, "accuracy", groups)
+    assert found.delta == pytest.approx(8 / 80) and found.p == 4 / 16
+    assert paired(np.zeros(80, int), b, a, "accuracy", groups).p == 4 / 16
+
+
+def tags(n_rows=60, n_classes=4):
+    return np.ones((n_rows, n_classes), int), np.full((n_rows, n_classes), 0.9)
+
+
+def test_a_ratio_has_each_predictions_own_denominator():
+    """All that either predicts is right, but B predicts half as much: both precisions are 1."""
+    target, everything = tags()
+    half = np.where(np.arange(4) < 2, 0.9, 0.1) * np.ones((60, 1))
+    assert paired(target, everything, half, "micro_precision").delta == 0
+    assert interval(target, np.stack([everything, half]), "micro_precision").value == 1
+    # A calls all pairs, of which 1 in 2 is there; B only the first class, which is there in all of the first 40 rows
+    target[:, 2:], target[40:, 0] = 0, 0
+    first = np.where(np.arange(4) < 1, 0.9, 0.1) * np.ones((60, 1))
+    expected = (40 + 60) / 240 - 40 / 60
+    found = paired(target, everything, first, "micro_precision")
+    assert found.delta == pytest.approx(expected) and found.high < 0
+    seeds = np.stack([everything, first])
+    assert interval(target, seeds, "micro_precision").value == pytest.approx((100 / 240 + 40 / 60) / 2)
+    assert paired(target, seeds, first, "micro_precision").delta == pytest.approx(expected / 2)
+
+
+def test_where_hardly_anything_is_predicted_the_interval_is_wide_and_not_refused():
+    target, shy = np.random.default_rng(0).integers(0, 2, (50, 4)), np.full((50, 4), 0.1)
+    assert interval(target, shy, "micro_precision") == Interval(0, 0, 1)  # nothing was predicted: nothing is known
+    one_row = np.where(np.arange(50)[:, None] == 0, 0.9, shy)
+    found = interval(target, one_row, "micro_precision")
+    assert found.value == target[0].mean() and found.low < 0.05 and found.high > 0.95
+    three_rows = np.where(np.arange(50)[:, None] < 3, 0.9, shy)
+    found = interval(target, three_rows, "micro_precision")
+    assert found.low == 0 and found.value == target[:3].mean()  # a resample without them scores 0, as the metric does
+    with pytest.raises(ValueError, match="at least 2 clusters that can be scored, got 1"):
+        interval(np.eye(50, 4, dtype=int)[[0] + [49] * 49], shy, "lwlrap")
+
+
+def test_an_interval_never_shrinks_to_a_point():
+    """Clopper and Pearson's interval of 20 of 20 is [0.8316, 1], of 0 of 20 [0, 0.1684]."""
+    target = np.zeros(20, int)
+    exact = stats.binomtest(20, 20).proportion_ci(method="exact").low
+    found = interval(target, right([1]), "accuracy")
+    assert (found.value, found.low, found.high) == (1, pytest.approx(exact), 1) and exact == pytest.approx(
+        0.8316, abs=1e-4
+    )
+    found = interval(target, right([0]), "accuracy")
+    assert (found.value, found.low, found.high) == (0, 0, pytest.approx(1 - exact))
+    groups = np.repeat(np.arange(5), 20)
+    five = 0.025 ** (1 / 5)  # rows of a cluster are no evidence of their own
+    assert interval(np.zeros(100, int), right([1] * 5), "accuracy", groups).low == pytest.approx(five)
+    half = interval(np.zeros(100, int), right([0.5] * 5), "accuracy", groups)
+    assert (half.low, half.high) == (pytest.approx(0.5 * five), pytest.approx(1 - 0.5 * five))
+    sure = paired(np.zeros(100, int), right([1] * 5), right([0] * 5), "accuracy", groups)
+    assert (sure.delta, sure.high) == (1, 1) and sure.low == pytest.approx(1 - 2 * (1 - five))
+    alike = paired(target, right([1]), right([1]) * 0.8 + 0.1, "accuracy")
+    assert (alike.delta, alike.p) == (0, 1) and alike.low == pytest.approx(exact - 1) == -alike.high
+
+
+def test_an_accuracy_near_1_is_covered_although_most_samples_are_all_right():
+    rng, covered = np.random.default_rng(4), 0
+    for trial in range(TRIALS):
+        hits = rng.random(60) < 0.99
+        found = interval(np.zeros(60, int), np.stack([hits, ~hits], 1), "accuracy", seed=trial, n_resamples=300)
+        covered += found.low <= 0.99 <= found.high
+    assert covered / TRIALS >= 0.93
+
+
+@pytest.mark.parametrize("n_clusters", [3, 5])
+def test_few_clusters_are_covered_in_90_percent(n_clusters):
+    rng, covered = np.random.default_rng(5), 0
+    groups = np.repeat(np.arange(n_clusters), 50)
+    for trial in range(TRIALS):
+        hits = rng.random(len(groups)) < rng.normal(0.7, 0.1, n_clusters)[groups]
+        probability = np.stack([hits, ~hits], 1).astype(float)
+        found = interval(np.zeros(len(groups), int), probability, "accuracy", groups, seed=trial, n_resamples=300)
+        assert 0 <= found.low <= found.value <= found.high <= 1
+        covered += found.low <= 0.7 <= found.high
+    assert covered / TRIALS >= 0.9
 
 
 def test_the_same_seed_gives_the_same_interval():
@@ -154,19 +254,19 @@ def test_names_of_clusters_do_not_matter():
     assert interval(target, probability, "accuracy", np.arange(100)) == interval(target, probability, "accuracy")
 
 
-def test_holm_by_hand():
-    # sorted 0.01, 0.02, 0.03, 0.04 times 4, 3, 2, 1: 0.04, 0.06, 0.06, 0.04, never falling: 0.04, 0.06, 0.06, 0.06
-    assert holm([0.02, 0.01, 0.04, 0.03]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
-    assert holm([0.5, 0.9]) == pytest.approx([1, 1])
-    assert len(holm([])) == 0
-
-
 def test_they_print_compactly():
     assert str(Interval(0.7237, 0.701, 0.7459)) == "0.724 [0.701, 0.746]"
     assert str(Difference(-0.012, -0.02, 0.003, 0.2)) == "-0.012 [-0.020, +0.003]"
 
 
-TARGET, PROBABILITY = np.array([0, 1, 1]), np.full((3, 2), 0.5)
+def only_whole(target, probability):
+    """Refuses a resample without each row."""
+    if sorted(target) != [0, 1, 1] or len(np.unique(probability[:, 0])) < 3:
+        raise ValueError("a row is missing")
+    return 0.5
+
+
+TARGET, PROBABILITY = np.array([0, 1, 1]), np.array([[0.5, 0.5], [0.4, 0.6], [0.3, 0.7]])
 
 
 @pytest.mark.parametrize(
@@ -175,12 +275,19 @@ TARGET, PROBABILITY = np.array([0, 1, 1]), np.full((3, 2), 0.5)
         ({"probability": PROBABILITY[:2]}, r"probability must hold the target's 3 rows, got shape \(2, 2\)"),
         (
             {"metric": "acuracy"},
-            "metric must be a function or one of accuracy, log_loss, lwlrap, precision, micro_precision, got",
+            "metric must be a function or one of accuracy, log_loss, .*, got 'acuracy'",
         ),
         ({"clusters": [1, 2]}, r"clusters must have shape \(3,\), got \(2,\)"),
         ({"clusters": [7, 7, 7]}, "a bootstrap must have at least 2 clusters, got 1"),
-        ({"target": np.eye(3, 2, dtype=int)[[0, 2, 2]], "metric": "lwlrap"}, "at least 2 clusters, got 1"),
-        ({"metric": lambda target, probability: np.nan}, "metric must be finite on every resample, got nan"),
+        (
+            {"target": np.eye(3, 2, dtype=int)[[0, 2, 2]], "metric": "lwlrap"},
+            "at least 2 clusters that can be scored, got 1",
+        ),
+        ({"metric": lambda target, probability: np.nan}, "metric <lambda> must give one finite number, got nan"),
+        (
+            {"metric": only_whole, "n_resamples": 30},
+            "metric only_whole must be defined on most resamples of 3 clusters, got . of 30",
+        ),
     ],
 )
 def test_what_cannot_be_resampled_is_refused(change, message):

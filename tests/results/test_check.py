@@ -5,13 +5,14 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kit.competition.competition import open_competition
 from kit.competition.listing import CompetitionError
-from kit.results.check import SubmissionError, check_content, check_submission
+from kit.results.check import CHANCE, SubmissionError, check_content, check_submission, dead_column, read_submission
 
 SPEAKERS = ("00000001", "NA", "nan", 'the "third", so called')
 IDS = [f"uttr-{number:08d}.pt" for number in range(12)]
@@ -216,8 +217,10 @@ def test_no_fault_passes(kind, hw4, tmp_path):
 @pytest.mark.parametrize("kind", MULTI_FAULTS)
 def test_no_fault_in_probabilities_passes(kind, tags, tmp_path):
     content, message = MULTI_FAULTS[kind]
+    path = tmp_path / "submission.csv"
+    path.write_bytes(content)
     with pytest.raises(SubmissionError, match=message):
-        check_content(content, tmp_path / "submission.csv", tags)
+        check_submission(path, tags)
 
 
 def test_what_is_no_file_is_refused(hw4, tmp_path):
@@ -287,3 +290,38 @@ def test_whatever_is_in_a_file_the_answer_is_a_table_or_a_submission_error(
             assert len(check_content(content, tmp_path / "x.csv", competition)) == 12
         except SubmissionError as error:
             assert str(error).startswith(str(tmp_path / "x.csv"))
+
+
+@pytest.mark.parametrize(("n_rows", "shares", "dead"), [
+    (2, [5, 5], False),  # two test files: half of all parts are of one class
+    (10, [5, 5], False),  # 2 · 0.5^10 = 0.00195
+    (11, [5, 5], True),  # 2 · 0.5^11 = 0.00098
+    (4, [1] * 10, False),  # 10 · 0.1^4 = 0.001
+    (5, [1] * 10, True),
+    (60, [9, 1], False),  # 0.9^60 = 0.0018: nine in ten rows are of one class
+    (70, [9, 1], True),
+])  # fmt: skip
+def test_one_answer_for_all_is_judged_by_chance(hw4, n_rows, shares, dead):
+    classes = [f"c{number}" for number in range(len(shares))]
+    train = pd.DataFrame({"label": np.repeat(classes, shares)})
+    competition = replace(hw4, classes=tuple(classes), train=train)
+    table = pd.DataFrame({"Id": [f"t{row}" for row in range(n_rows)], "Category": "c0"})
+    assert (dead_column(table, competition) == ("Category", "c0")) == dead
+    assert CHANCE == 1e-3
+    table.loc[0, "Category"] = "c1"
+    assert dead_column(table, competition) is None
+
+
+def test_a_small_test_part_may_be_of_one_class(hw4, tmp_path):
+    small = replace(hw4, test=hw4.test.iloc[:2])
+    path = tmp_path / "x.csv"
+    path.write_bytes(text([SINGLE[0], *(f"{name},NA" for name in IDS[:2])]))
+    assert check_submission(path, small)["Category"].tolist() == ["NA", "NA"]
+
+
+def test_few_recordings_may_be_alike_and_a_dead_files_form_is_read(tags, tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_bytes(MULTI_FAULTS["a constant column"][0])
+    assert read_submission(path, tags)["s1"].nunique() == 2
+    assert dead_column(read_submission(path, tags), tags) == ("s1", 0.5)
+    assert dead_column(read_submission(path, tags).iloc[:9], tags) is None

@@ -9,7 +9,7 @@ from kit.results.choose import choose_two
 def rows():
     table = {"name": ["low", "best", "lucky"], "cv": [0.6, 0.8, 0.78], "cv_low": [0.5, 0.75, 0.7]}
     table |= {"cv_high": [0.7, 0.85, 0.8], "public": [0.6, 0.7, 0.75], "private": np.nan, "file": ["l", "b", "k"]}
-    return pd.DataFrame(table).assign(sha256=["0", "1", "2"])
+    return pd.DataFrame(table).assign(sha256=["0", "1", "2"], metric="accuracy", higher_is_better="True")
 
 
 def test_one_by_cv_and_one_by_the_leaderboard_and_why(rows):
@@ -44,3 +44,19 @@ def test_without_scores_it_is_the_next_by_cv(rows):
     assert "the first has none yet" in choose_two(rows.assign(public=[0.6, np.nan, 0.7]))["why"].iloc[1]
     with pytest.raises(ValueError, match="rows must hold a submission with a CV, got none"):
         choose_two(rows.assign(cv=np.nan))
+
+
+def test_where_lower_is_better_the_lowest_are_chosen(rows):
+    found = choose_two(rows.assign(metric="log_loss", higher_is_better="False"), public_rows=200)
+    assert found["name"].tolist() == ["low", "best"]
+    assert found["why"].tolist() == [
+        "the best CV, 0.600 [0.500, 0.700]; no other lies in its interval",
+        "the best public score of the rest, 0.700, +0.100 from the first's",
+    ]
+    near = rows.assign(metric="log_loss", higher_is_better="False", cv_high=[0.79, 0.85, 0.8])
+    assert choose_two(near)["why"].iloc[0].endswith("its interval holds lucky too")
+
+
+def test_submissions_of_two_metrics_are_not_ranked_together(rows):
+    with pytest.raises(ValueError, match="rows to be ranked must be of one metric, got accuracy, lwlrap"):
+        choose_two(rows.assign(metric=["accuracy", "lwlrap", "lwlrap"]))

@@ -8,8 +8,9 @@ import pytest
 from scipy import stats
 
 from kit.results.bootstrap import paired
-from kit.results.compare import Run, difference
+from kit.results.compare import difference
 from kit.results.lb import FELL, cv_rose_lb_fell, lb_table, spearman, to_html
+from kit.training.runs import Run
 
 
 def make_run(name, skill, seed=0, n_rows=60):
@@ -25,7 +26,15 @@ def make_run(name, skill, seed=0, n_rows=60):
 @pytest.fixture
 def rows():
     table = {"run": ["d/base", "d/up", "d/fell", "d/unsent"], "name": ["base", "up", "fell", "unsent"]}
-    table |= {"mix": "none", "backbone": "conformer", "cv": [0.6, 0.8, 0.7, 0.9], "cv_low": 0.5, "cv_high": 0.95}
+    table |= {
+        "metric": "accuracy",
+        "higher_is_better": "True",
+        "mix": "none",
+        "backbone": "conformer",
+        "cv": [0.6, 0.8, 0.7, 0.9],
+        "cv_low": 0.5,
+        "cv_high": 0.95,
+    }
     table |= {"precision": 0.5, "public": [0.55, 0.75, 0.5, np.nan], "private": np.nan}
     return pd.DataFrame(table)
 
@@ -46,6 +55,23 @@ def test_another_baseline_is_a_name(rows, tmp_path):
     assert cv_rose_lb_fell(rows.assign(public=[0.9, 0.8, 0.7, 0.6])).tolist() == [False, True, True, True]
     assert cv_rose_lb_fell(rows.assign(public=[0.6, 0.6, 0.5, 0.7])).tolist() == [False, False, True, False]
     assert lb_table(rows.iloc[:0])["note"].tolist() == []
+
+
+def test_where_lower_is_better_a_cv_rises_by_falling(rows, tmp_path):
+    lower = rows.assign(
+        metric="log_loss", higher_is_better="False", cv=[0.6, 0.5, 0.4, 0.7], public=[0.6, 0.5, 0.7, 0.8]
+    )
+    assert cv_rose_lb_fell(lower).tolist() == [False, False, True, False]
+    base, up = make_run("base", 0.2), make_run("up", 1.5)
+    found = lb_table(lower, 100, runs=tmp_path, known={"d/base": base, "d/up": up})
+    assert found["Δ CV"][1] == str(paired(base.target, up.probability, base.probability, "log_loss"))
+    assert found["CV rank"].tolist() == [3, 2, 1, 4] and found["note"][2] == FELL
+
+
+def test_a_metric_that_is_not_the_kits_has_no_paired_interval(rows, tmp_path):
+    known = {"d/base": make_run("base", 0.2), "d/up": make_run("up", 1.5)}
+    found = lb_table(rows.assign(metric="rank_hits"), runs=tmp_path, known=known)
+    assert found["Δ CV"].tolist() == ["+0.0000", "+0.2000", "+0.1000", "+0.3000"]
 
 
 def test_a_difference_is_by_id_and_turns_with_its_sides():

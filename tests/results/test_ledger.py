@@ -19,6 +19,7 @@ from kit.results.ledger import (
     file_sha256,
     ledger_table,
     noise,
+    ranked,
     read_ledger,
     to_markdown,
 )
@@ -39,8 +40,9 @@ def ledger(tmp_path):
 
 def test_a_row_comes_back_as_it_was_given(ledger):
     given_row = row(
-        competition="voices", mix="none", backbone="conformer", cv=0.7237, cv_low=0.701, cv_high=np.float32(0.75),
-        precision=0.1 + 0.2, public=1, private=None, config="../runs/base-s0/c.json", time_utc="2026-01-02T03:04:05Z",
+        competition="voices", metric="accuracy", higher_is_better="True", mix="none", backbone="conformer", cv=0.7237,
+        cv_low=0.701, cv_high=np.float32(0.75), precision=0.1 + 0.2, public=1, private=None,
+        experiment="../runs/base-s0/e.json", time_utc="2026-01-02T03:04:05Z",
     )  # fmt: skip
     add_row(ledger, given_row)
     table = read_ledger(ledger)
@@ -115,13 +117,12 @@ def test_fields_are_set_in_the_rows_that_are_chosen(ledger):
     assert ledger.read_bytes() == before
 
 
-def test_a_ledger_of_before_anything_was_sent_is_read(ledger):
+def test_a_byte_order_mark_of_a_spreadsheet_is_no_part_of_it(ledger):
     add_row(ledger, row(0, cv=0.25))
-    lines = ledger.read_text().splitlines()
-    ledger.write_text("\n".join(line.rsplit(",", 5)[0] for line in lines) + "\n")
-    assert read_ledger(ledger).iloc[0][["cv", "ref"]].tolist() == [0.25, ""]
+    ledger.write_bytes(b"\xef\xbb\xbf" + ledger.read_bytes())
+    assert read_ledger(ledger)["cv"].tolist() == [0.25]
     add_row(ledger, row(1))
-    assert ledger.read_text().splitlines()[0] == lines[0] and len(read_ledger(ledger)) == 2
+    assert len(read_ledger(ledger)) == 2 and ledger.read_bytes().startswith(b"competition,")
 
 
 ADD = """
@@ -201,7 +202,7 @@ def test_a_disk_that_is_full_leaves_the_old_ledger(ledger, monkeypatch):
             {"file": "/home/me/x.csv"},
             "file must be a relative path, so that no one's home is told, got '/home/me/x.csv'",
         ),
-        ({"config": "C:\\runs\\x.json"}, "config must be a relative path"),
+        ({"experiment": "C:\\runs\\x.json"}, "experiment must be a relative path"),
         ({"mix": "a\rb"}, r"mix must have no carriage return or NUL, got 'a\\rb'"),
     ],
 )
@@ -217,11 +218,11 @@ def test_a_wrong_row_is_refused_and_changes_nothing(change, message, ledger):
     ("old", "new", "message"),
     [
         ("competition,", "contest,", "ledger.csv: line 1: must be competition,run,.*, got contest,run"),
-        ("base-s0.csv,", "base-s0.csv,,", r"ledger.csv: line 2: must have 20 fields, got 21"),
+        ("base-s0.csv,", "base-s0.csv,,", r"ledger.csv: line 2: must have 22 fields, got 23"),
         (",0.25,", ",a quarter,", "ledger.csv: line 2: cv must be a number or empty, got 'a quarter'"),
         (",0.25,", ",inf,", "ledger.csv: line 2: cv must be a number or empty, got 'inf'"),
         ("base-s0,", '"base-s0', "ledger.csv: line 2: must be a UTF-8 CSV"),
-        (",0.25,", ",0.25\n=======\n,", "ledger.csv: line 2: must have 20 fields, got 6"),
+        (",0.25,", ",0.25\n=======\n,", "ledger.csv: line 2: must have 22 fields, got 8"),
     ],
 )
 def test_a_ledger_that_was_broken_by_hand_is_named_and_kept(old, new, message, ledger):
@@ -244,10 +245,15 @@ def test_a_ledger_that_is_not_there_is_named(ledger):
 
 @pytest.fixture
 def rows(ledger):
-    add_row(ledger, row(0, name="simple", mix="none", cv=0.6, cv_low=0.55, cv_high=0.65, public=0.5, private=0.55))
-    add_row(ledger, row(1, name="strong", mix="lpc", cv=0.8, cv_low=0.75, cv_high=0.85, public=0.75, precision=0.7))
-    add_row(ledger, row(2, name="late", cv=0.7, public=0.75, private=0.5))
-    add_row(ledger, row(3, name="unknown"))
+    kind = {"metric": "accuracy", "higher_is_better": True}
+    add_row(
+        ledger, row(0, **kind, name="simple", mix="none", cv=0.6, cv_low=0.55, cv_high=0.65, public=0.5, private=0.55)
+    )
+    add_row(
+        ledger, row(1, **kind, name="strong", mix="lpc", cv=0.8, cv_low=0.75, cv_high=0.85, public=0.75, precision=0.7)
+    )
+    add_row(ledger, row(2, **kind, name="late", cv=0.7, public=0.75, private=0.5))
+    add_row(ledger, row(3, **kind, name="unknown"))
     return read_ledger(ledger)
 
 
@@ -275,6 +281,24 @@ def test_a_part_of_the_rows_has_ranks_and_differences_of_its_own(rows):
     assert table["CV rank"].tolist()[:2] == [1, 2] and table["Δ CV"].iloc[0] == 0
     assert table["noise"].isna().all()
     assert len(ledger_table(rows.iloc[:0])) == 0
+
+
+def test_where_lower_is_better_the_lowest_is_first(rows):
+    lower = rows.assign(metric="log_loss", higher_is_better="False")
+    table = ledger_table(lower, public_rows=100)
+    assert table["CV rank"].tolist()[:3] == [1, 3, 2] and table["public rank"].tolist()[:3] == [1, 2, 2]
+    assert table["noise"].isna().all(), "a log loss is no share"
+    assert ranked(lower, "cv")["name"].tolist() == ["simple", "late", "strong"]
+    assert ranked(rows, "cv")["name"].tolist() == ["strong", "late", "simple"]
+
+
+def test_rows_of_two_metrics_are_ranked_apart(rows):
+    mixed = rows.assign(
+        metric=["accuracy", "accuracy", "log_loss", "log_loss"], higher_is_better=["True"] * 2 + ["False"] * 2
+    )
+    assert ledger_table(mixed)["CV rank"].tolist()[:3] == [2, 1, 1]
+    with pytest.raises(ValueError, match="rows to be ranked must be of one metric, got accuracy, log_loss"):
+        ranked(mixed, "cv")
 
 
 def test_the_noise_of_hw4s_public_half():

@@ -72,10 +72,22 @@ def test_probabilities_are_written_so_that_a_float32_comes_back_exactly(hw4, tmp
 
 def test_a_submission_that_fails_the_check_replaces_nothing(hw4, tmp_path):
     path = write_submission(hw4, PROBABILITY, tmp_path / "x.csv")
-    constant = PROBABILITY.assign(**{"NA": 1.0})
-    with pytest.raises(SubmissionError, match=r"x.csv, column Category: must not say the same in every row, got 'NA'"):
-        write_submission(hw4, constant, path)
+    other = replace(hw4, test=hw4.test.assign(id=["t-1.pt", "t-2.pt", "t-3.pt", ""]))
+    with pytest.raises(SubmissionError, match=r"x.csv, row 5, column Id: must not be empty, got ''"):
+        write_submission(other, PROBABILITY.replace("t-4.pt", ""), path)
     assert path.read_text() == WRITTEN and list(tmp_path.glob("*.part")) == []
+
+
+def test_one_answer_for_all_is_written_with_a_warning(hw4, tmp_path):
+    constant = PROBABILITY.assign(**{"NA": 1.0})
+    write_submission(hw4, constant, tmp_path / "x.csv")  # 4 rows of 3 classes: 3 · (1/3)^4 = 0.04
+    many = pd.DataFrame({"id": [f"t{row}" for row in range(20)]})
+    large = replace(hw4, test=many)
+    table = many.assign(**{name: float(name == "NA") for name in hw4.classes})
+    with pytest.warns(UserWarning, match=r"y.csv, column Category: says 'NA' in every row, and would be refused when"):
+        path = write_submission(large, table, tmp_path / "y.csv")
+    with pytest.raises(SubmissionError, match="column Category: must not say the same in every row, got 'NA'"):
+        check_submission(path, large)
 
 
 def test_the_table_of_probabilities_stays_as_it_was(hw4, tmp_path):

@@ -7,9 +7,14 @@ import pytest
 import torch
 
 from kit.competition.competition import open_competition
-from kit.data.dataset import generator_for
+from kit.data.batches import generator_for
+from kit.data.features import Wave
 from kit.data.store import pack
 from kit.demos.demo import make_keywords
+from kit.experiment import Experiment
+from kit.models.conformer import Conformer
+from kit.models.heads import Cosine
+from kit.models.net import Net
 from kit.studies.few_shot import (
     Protocol,
     draw_means,
@@ -20,9 +25,11 @@ from kit.studies.few_shot import (
     split_rows,
 )
 from kit.studies.prototypes import Recipe
-from kit.training.config import Config
+from kit.training.finish import BaseSession
 from kit.training.fit import fit
+from kit.training.loop import Loop
 from kit.training.predict import embed
+from kit.training.views import LPCViews
 
 NAMES = ("a", "b", "c", "d", "e", "f")
 SMALL = Protocol(NAMES, n_base=2, sessions=2, ways=2, shots=3)
@@ -217,20 +224,20 @@ def test_a_split_leaves_out_the_classes_that_do_not_come(keywords, store):
     assert set(two.index["label"].iloc[kept]) == set(store.classes[:2])
 
 
-@pytest.mark.parametrize("mix", ["none", "lpc"])
-def test_any_base_net_gives_the_sessions_their_views(mix, keywords, store, tmp_path):
+@pytest.mark.parametrize("views", [None, LPCViews()])
+def test_any_base_net_gives_the_sessions_their_views(views, keywords, store, tmp_path):
     """From the kit's own training on base classes to a table; the net never saw the others' logits or rows."""
     ordered = in_order(store, store.classes, keywords.solution())
     protocol = Protocol(store.classes, n_base=2, sessions=2, ways=1, shots=2)
     split, target = split_rows(ordered), torch.tensor(ordered.index["target"].to_numpy())
     base = [rows[target[rows].numpy() < 2] for rows in (split.train, split.valid)]
-    config = Config(
-        features="wave", segment_frames=24, width=16, layers=1, heads=2, ff_width=32, kernel_size=5, epochs=1,
-        batch_size=4, head="cosine", n_base=2, mix=mix,
+    experiment = Experiment(
+        features=Wave(), crop_frames=24, loop=Loop(epochs=1, batch_size=4), session=BaseSession(2), views=views,
+        net=Net(Conformer(width=16, layers=1, heads=2, ff_width=32, kernel_size=5), head=Cosine()),
     )  # fmt: skip
-    found = fit(config, ordered, *base, tmp_path, progress=False)
+    fitted = fit(experiment, ordered, *base, tmp_path, progress=False)
     z, test = (
-        torch.tensor(embed(found.model, ordered, rows, replace(config, mix="lpc"), found.accelerator))
+        torch.tensor(embed(fitted.model, ordered, rows, experiment.but(views=LPCViews()), fitted.accelerator))
         for rows in (split.train, split.test)
     )
     assert z.shape == (len(split.train), 3, 16)

@@ -7,12 +7,13 @@ import pandas as pd
 import pytest
 
 from kit.competition.competition import open_competition
+from kit.data.mixup import Mixup
 from kit.data.store import pack
 from kit.demos.digits import make_digits
+from kit.presets import image_preset
 from kit.results.bootstrap import paired
-from kit.studies.held_out import error_table, load_held_out
+from kit.studies.held_out import error_table, held_out
 from kit.training.crossval import crossval
-from kit.training.presets import image_config
 
 
 @pytest.fixture(scope="module")
@@ -20,18 +21,20 @@ def trained(tmp_path_factory):
     """none and input, two seeds, on 60 digits."""
     work = tmp_path_factory.mktemp("images")
     competition = open_competition(make_digits(work / "digits", 60))
-    none = replace(image_config("tiny", 8, 1), name="none", epoch_steps=25, n_folds=5)
-    folders = crossval(
-        [none, replace(none, name="input", mix="input")], competition, work / "runs", seeds=(0, 1), folds=(0,),
-        cache=work / "cache", n_jobs=1, threads=1, progress=False,
+    none = image_preset("tiny", 8, 1).but(name="none", loop__epoch_steps=25, folds__n=5)
+    mixed = none.but(name="input", mix=Mixup("input", alpha=1.0))
+    runs = crossval(
+        [none, mixed], competition, work / "runs", seeds=(0, 1), folds=(0,), cache=work / "cache", n_jobs=1, threads=1,
+        progress=False,
     )  # fmt: skip
-    return folders, pack(competition, work / "cache", progress=False)
+    return runs, pack(competition, work / "cache", progress=False)
 
 
 def test_a_run_is_scored_on_the_test_rows(trained):
-    folders, store = trained
-    run = load_held_out(folders[0], store)
-    table = pd.read_parquet(folders[0] / "test.parquet")
+    runs, store = trained
+    run = held_out(runs[0], store)
+    table = pd.read_parquet(runs[0].folder / "test.parquet")
+    assert held_out(runs[0].folder, store).oof.equals(run.oof)
     labels = store.index["label"][store.rows("test")]
     assert len(run.oof) == 1797 - 60 and run.oof["label"].tolist() == labels.tolist()
     assert np.array_equal(run.probability, table[list(store.classes)].to_numpy(dtype=float))
@@ -39,8 +42,8 @@ def test_a_run_is_scored_on_the_test_rows(trained):
 
 
 def test_the_table_by_hand(trained):
-    folders, store = trained
-    runs = [load_held_out(folder, store) for folder in folders]
+    trained_runs, store = trained
+    runs = [held_out(run, store) for run in trained_runs]
     table = error_table(runs, "none").set_index("name")
     wrong = {run.name: 100 * (run.probability.argmax(1) != run.target).mean() for run in runs}
     nll = {run.name: -np.log(run.probability[np.arange(len(run.target)), run.target]).mean() for run in runs}
@@ -61,10 +64,10 @@ def test_the_table_by_hand(trained):
 
 
 def test_other_rows_and_unknown_labels_are_refused(trained, voices, tmp_path):
-    folders, store = trained
+    runs, store = trained
     fewer = replace(store, index=store.index.iloc[:-1])
     with pytest.raises(ValueError, match="test.parquet: must hold the 1736 test rows of"):
-        load_held_out(folders[0], fewer)
+        held_out(runs[0], fewer)
     unknown = replace(store, index=store.index.assign(target=-1))
     with pytest.raises(ValueError, match="must hold the labels of its test rows, got some without"):
-        load_held_out(folders[0], unknown)
+        held_out(runs[0], unknown)

@@ -9,6 +9,7 @@ import pytest
 from kit.competition.labels import known_matrix
 from kit.competition.metrics import lwlrap
 from kit.studies.soundscapes import change_table, leaderboard_difference, published_table
+from kit.training.runs import load_run
 
 
 def make_run(folder, competition, train, test):
@@ -17,14 +18,14 @@ def make_run(folder, competition, train, test):
     folder.mkdir()
     metrics = {"name": folder.name, "seed": 0, "metric": "lwlrap", "score": 0.5, "folds": {}, "minutes": 1.0}
     (folder / "metrics.json").write_text(json.dumps(metrics | {"parameters": 1, "cluster": None, "task": "multi"}))
-    (folder / "config.json").write_text(json.dumps({"name": folder.name, "seed": 0}))
+    (folder / "experiment.json").write_text(json.dumps({"name": folder.name, "seed": 0}))
     oof = pd.DataFrame({"id": competition.train["id"], "fold": 0, "label": competition.train["label"]})
     oof[classes] = train
     oof.to_parquet(folder / "oof.parquet")
     sent = pd.DataFrame({"id": solution["id"]})
     sent[classes] = test
     sent.sample(frac=1, random_state=0).to_parquet(folder / "test.parquet")  # by id, not by place
-    return folder
+    return load_run(folder)
 
 
 @pytest.fixture(scope="module")

@@ -5,13 +5,29 @@ import pytest
 import torch
 from torch import nn
 
+from kit.competition.folds import Folds, make_folds
 from kit.data.store import pack
-from kit.training.config import Config
+from kit.experiment import Experiment
+from kit.models.conformer import Conformer
+from kit.models.heads import AMSoftmax
+from kit.models.net import Net
+from kit.models.pooling import SelfAttention
+from kit.training.loop import Loop
+from kit.training.optim import AdamW
+from kit.training.schedules import WarmupCosine
 
 
 @pytest.fixture(scope="session")
 def store(voices, tmp_path_factory):
     return pack(voices, tmp_path_factory.mktemp("cache"), progress=False)
+
+
+@pytest.fixture(scope="session")
+def rows(store):
+    """The store's training rows without fold 0 of two, and those of it."""
+    train = store.rows("train")
+    folds = make_folds(store.index.iloc[train], 2)
+    return train[folds != 0], train[folds == 0]
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +42,8 @@ def meta():
 @pytest.fixture
 def tiny():
     """A Conformer that trains in a second or two on the small demo."""
-    return Config(
-        name="tiny", segment_frames=24, width=16, layers=1, heads=2, ff_width=32, kernel_size=5, pooling="attention",
-        head="am_softmax", epochs=3, batch_size=8, warmup_steps=4, margin_warmup_steps=6, n_folds=2, lr=5e-3,
+    conformer = Conformer(width=16, layers=1, heads=2, ff_width=32, kernel_size=5)
+    return Experiment(
+        name="tiny", folds=Folds(2), crop_frames=24, net=Net(conformer, SelfAttention(), AMSoftmax(warmup_steps=6)),
+        optimizer=AdamW(lr=5e-3), schedule=WarmupCosine(4), loop=Loop(epochs=3, batch_size=8),
     )  # fmt: skip

@@ -12,43 +12,60 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from kit.competition.competition import open_competition
-from kit.data.mixup import build_mixup
+from kit.data.augment import SpecAugment
+from kit.data.features import LogMel, Wave
+from kit.data.image_augment import ImageAugment
+from kit.data.images import Pixels
+from kit.data.mixup import Mixup, mix_drawer
 from kit.data.store import pack
 from kit.demos.digits import make_digits
-from kit.models.build import build_model
-from kit.training.config import Config
+from kit.experiment import Experiment
+from kit.models.conformer import Conformer
+from kit.models.heads import AMSoftmax, Cosine, Linear
+from kit.models.net import Net
+from kit.models.pooling import SED, GeM, Mean, SelfAttention, Statistics
+from kit.models.sed import ClassAttention
+from kit.models.timm_backbone import Timm
+from kit.models.transformer import Transformer
 from kit.training.loader import train_loader
+from kit.training.loop import Loop
+from kit.training.losses import BCE, Focal
+from kit.training.nets import build_net
 from kit.training.step import TrainStep
+from kit.training.views import LPCViews
 
-TINY = {
-    "segment_frames": 24, "width": 16, "layers": 1, "heads": 2, "ff_width": 32, "kernel_size": 5, "batch_size": 8,
-    "head": "am_softmax", "pooling": "attention", "margin_warmup_steps": 3,
-}  # fmt: skip
+SMALL = {"width": 16, "layers": 1, "heads": 2, "ff_width": 32}
+TINY = Experiment(
+    name="a", crop_frames=24, net=Net(Conformer(**SMALL, kernel_size=5), SelfAttention(), AMSoftmax(warmup_steps=3)),
+    loop=Loop(batch_size=8),
+)  # fmt: skip
+VIEWS = LPCViews(order=8)
 VOICES = {
     "plain": {},
-    "short utterances": {"segment_frames": 150},
-    "input mixup, by row": {"mix": "input", "mix_per_row": True},
-    "manifold mixup": {"mix": "manifold", "mix_places": ("stem", "layer1")},
-    "last-layer mixup": {"mix": "last_layer"},
-    "lpc": {"mix": "lpc", "lpc_order": 8, "lpc_shuffled": 0.5},
-    "timm": {"backbone": "timm", "timm_name": "test_resnet"},
-    "transformer": {"backbone": "transformer"},
-    "linear head": {"head": "linear", "pooling": "mean"},
-    "cosine head": {"head": "cosine", "pooling": "statistics", "mask_fill": "floor"},
-    "generalised mean": {"pooling": "gem"},
-    "waves": {"features": "wave", "segment_frames": 150},
-    "mixed waves": {"features": "wave", "mix": "wave"},
-    "lpc of waves": {"features": "wave", "mix": "lpc", "lpc_order": 8},
+    "short utterances": {"crop_frames": 150},
+    "input mixup, by row": {"mix": Mixup("input", per_row=True)},
+    "manifold mixup": {"mix": Mixup(places=("stem", "layer1"))},
+    "last-layer mixup": {"mix": Mixup("last_layer"), "crop_frames": 150},
+    "lpc": {"views": LPCViews(order=8, shuffled=0.5)},
+    "timm": {"net__backbone": Timm("test_resnet")},
+    "transformer": {"net__backbone": Transformer(**SMALL)},
+    "linear head": {"net__head": Linear(), "net__pooling": Mean()},
+    "cosine head": {"net__head": Cosine(), "net__pooling": Statistics(), "augment": (SpecAugment(fill="floor"),)},
+    "generalised mean": {"net__pooling": GeM()},
+    "waves": {"features": Wave(), "crop_frames": 150},
+    "mixed waves": {"features": Wave(), "mix": Mixup("wave")},
+    "lpc of waves": {"features": Wave(), "views": VIEWS},
 }
-RAINFOREST = {
-    "segment_frames": 64, "backbone": "timm", "timm_name": "test_byobnet", "timm_frequency": "stack", "head": "sed",
-    "loss": "focal", "batch_size": 4, "label_smoothing": 0.1, "positive_weight": 2.0, "positive_decay": 0.5,
-}  # fmt: skip
+RAINFOREST = Experiment(
+    name="a", crop_frames=64, net=Net(Timm("test_byobnet", frequency="stack"), head=ClassAttention()),
+    features=LogMel(32000, 40, 0.04, 0.04, 300.0, 14000.0), loop=Loop(batch_size=4),
+    loss=Focal(label_smoothing=0.1, positive_weight=2.0, positive_decay=0.5),
+)  # fmt: skip
 SPECIES = {
     "one label of several": {},
-    "binary cross-entropy": {"loss": "bce", "head": "linear", "pooling": "sed"},
-    "last-layer mixup": {"mix": "last_layer"},
-    "manifold mixup": {"mix": "manifold"},
+    "binary cross-entropy": {"loss": BCE(), "net__head": Linear(), "net__pooling": SED()},
+    "last-layer mixup": {"mix": Mixup("last_layer")},
+    "manifold mixup": {"mix": Mixup("manifold")},
 }
 
 
@@ -67,20 +84,22 @@ class Moves(TorchDispatchMode):
         return out
 
 
-def check_steps(config, competition, cache, meta):
-    store = pack(competition, cache, config.mel, config.features, progress=False)
-    raw = build_model(config, len(store.classes), store.n_mels).to("meta")
-    step = TrainStep(config, raw, raw, torch.optim.SGD(raw.parameters(), config.lr), meta)
-    rows, mixup = store.rows("train"), build_mixup(config, raw.stage_names, store.kind)
-    loader = train_loader(config, store, rows[8:], rows[:8], mixup, meta)
-    for number, batch in enumerate(loader):
+def check_steps(experiment, competition, cache, meta):
+    features, views = experiment.features, experiment.views
+    store = pack(competition, cache, features.mel, features.packs, progress=False)
+    raw = build_net(experiment, len(store.classes), store.n_mels).to("meta")
+    optimizer = torch.optim.SGD(raw.parameters(), 1.0)
+    optimizer.param_groups[0]["initial_lr"] = 1.0
+    step, rows = TrainStep(experiment, raw, raw, optimizer, meta), store.rows("train")
+    mixup = mix_drawer(experiment.mix, raw.mix_places, raw.stage_names, store.kind == "wave")
+    for number, batch in enumerate(train_loader(experiment, store, rows[8:], rows[:8], mixup, meta)):
         with Moves() as moves:
-            loss, right = step(batch, number, config.lr)
+            loss, right = step(batch, number, 0.5)
         # Shuffled views are drawn on the CPU within the step, which is why such steps are not recorded as a graph.
-        assert moves.found == ([torch.ops.aten._to_copy.default] if config.mix == "lpc" and config.lpc_shuffled else [])
+        assert moves.found == ([torch.ops.aten._to_copy.default] if views and views.shuffled else [])
         step.optimizer.zero_grad()
         assert loss.is_meta and right.is_meta
-    assert number == len(loader) - 1 > 0
+    assert number > 0
 
 
 @pytest.fixture(autouse=True)
@@ -90,20 +109,20 @@ def without_autocast(monkeypatch):
 
 @pytest.mark.parametrize("name", VOICES)
 def test_a_step_stays_on_its_device_and_reads_nothing(voices, shared_cache, meta, name):
-    check_steps(Config(name="a", **{**TINY, **VOICES[name]}), voices, shared_cache, meta)
+    check_steps(TINY.but(**VOICES[name]), voices, shared_cache, meta)
 
 
 @pytest.mark.parametrize("name", SPECIES)
 def test_so_does_a_step_on_several_labels(rainforest, shared_cache, meta, name):
-    check_steps(Config(name="a", **{**RAINFOREST, **SPECIES[name]}), rainforest, shared_cache, meta)
+    check_steps(RAINFOREST.but(**SPECIES[name]), rainforest, shared_cache, meta)
 
 
 def test_so_does_a_step_on_images(shared_cache, meta, tmp_path):
-    config = Config(
-        name="a", backbone="timm", timm_name="test_resnet", normalize="none", image_channels=1, segment_frames=8,
-        image_crop_pixels=1, image_flip=True, batch_size=32, mix="input", time_masks=0, freq_masks=0,
+    experiment = Experiment(
+        name="a", net=Net(Timm("test_resnet", normalize="none")), features=Pixels(), crop_frames=8,
+        augment=(ImageAugment(1, flip=True),), loop=Loop(batch_size=32), mix=Mixup("input"),
     )  # fmt: skip
-    check_steps(config, open_competition(make_digits(tmp_path / "digits")), shared_cache, meta)
+    check_steps(experiment, open_competition(make_digits(tmp_path / "digits")), shared_cache, meta)
 
 
 @pytest.fixture(scope="module")

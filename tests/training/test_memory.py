@@ -16,13 +16,14 @@ TRAIN = """
 import json, re, sys
 from pathlib import Path
 from kit.data.store import open_store
-from kit.training.config import Config
+from kit.experiment import Experiment
 from kit.training.fit import fit
+from kit.training.loop import Loop
 
 store = open_store(sys.argv[1])
 rows = store.rows("train")
-config = Config(name="hw4", epochs=1, epoch_steps=200, precision="fp32")
-fit(config, store, rows[600:], rows[:600], sys.argv[2], progress=False)
+experiment = Experiment(name="hw4", loop=Loop(epochs=1, epoch_steps=200, precision="fp32"))
+fit(experiment, store, rows[600:], rows[:600], sys.argv[2], progress=False)
 peak_kb = int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 print(json.dumps({"peak_mb": peak_kb / 1024}))
 """

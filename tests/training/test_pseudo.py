@@ -7,19 +7,27 @@ import pandas as pd
 import pytest
 import torch
 
-from kit.competition.folds import make_label_folds
-from kit.data.audio import MelSpec
+from kit.competition.folds import Folds, make_label_folds
+from kit.data.features import LogMel
 from kit.data.store import pack
-from kit.inference.framewise import framewise_probability, peak_boxes
-from kit.training.config import Config
+from kit.experiment import Experiment
+from kit.models.net import Net
+from kit.models.sed import ClassAttention
+from kit.models.timm_backbone import Timm
 from kit.training.crossval import crossval
-from kit.training.pseudo import COLUMNS, TEST, LeakError, agreed, make_pseudo_labels, pseudo_rows, round_report
+from kit.training.framewise import framewise_probability, peak_boxes
+from kit.training.loop import Loop
+from kit.training.losses import BCE
+from kit.training.predict import Windows
+from kit.training.pseudo import TEST, LeakError, PseudoLabels, pseudo_rows
+from kit.training.pseudo_rounds import COLUMNS, agreed, make_pseudo_labels, round_report
+from kit.training.schedules import WarmupCosine
 
-MEL = MelSpec(32000, 64, 0.04, 0.04, 300, 14000)
-TINY = Config(
-    name="teacher", mel=MEL, segment_frames=64, backbone="timm", timm_name="test_byobnet", timm_frequency="stack",
-    head="sed", loss="bce", n_folds=2, epochs=1, epoch_steps=2, batch_size=4, warmup_steps=1, eval_windows="max",
-    eval_overlap=16, workers=0,
+MEL = LogMel(32000, 64, 0.04, 0.04, 300.0, 14000.0)
+TINY = Experiment(
+    name="teacher", folds=Folds(2), features=MEL, crop_frames=64,
+    net=Net(Timm("test_byobnet", frequency="stack"), head=ClassAttention()), loss=BCE(), schedule=WarmupCosine(1),
+    loop=Loop(epochs=1, epoch_steps=2, batch_size=4), predict=Windows(overlap=16),
 )  # fmt: skip
 
 
@@ -33,14 +41,14 @@ def forest(rainforest, cache):
     return pack(rainforest, cache, MEL, progress=False)
 
 
-def train(config, competition, out, cache, folds=None):
-    return crossval([config], competition, out, cache=cache, folds=folds, n_jobs=1, threads=1, progress=False)[0]
+def train(experiment, competition, out, cache):
+    return crossval(experiment, competition, out, cache=cache, n_jobs=1, threads=1, progress=False)[0].folder
 
 
 @pytest.fixture(scope="module")
 def teachers(rainforest, cache, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs")
-    return [train(replace(TINY, name=f"t{n}", seed=n), rainforest, out, cache) for n in range(3)]
+    return [train(TINY.but(name=f"t{n}", seed=n), rainforest, out, cache) for n in range(3)]
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +147,7 @@ def test_other_folds_than_the_teachers_are_refused(labels, forest, teachers, tmp
 
 
 def test_teachers_of_other_folds_are_refused(rainforest, teachers, forest, cache, tmp_path):
-    other = train(replace(TINY, name="other", fold_seed=7), rainforest, tmp_path, cache)
+    other = train(TINY.but(name="other", folds__seed=7), rainforest, tmp_path, cache)
     with pytest.raises(LeakError, match="must have the recordings and folds of"):
         make_pseudo_labels([*teachers, other], forest, tmp_path)
 
@@ -156,7 +164,7 @@ def test_a_fold_learns_nothing_from_its_own_recordings_pseudo_labels(rainforest,
     table.loc[own, ["start", "end"]] = [0, 10]
     table.to_parquet(tmp_path / "nonsense.parquet")
     runs = [
-        train(replace(TINY, name=name, pseudo=str(path)), rainforest, tmp_path, cache)
+        train(TINY.but(name=name, pseudo=PseudoLabels(str(path))), rainforest, tmp_path, cache)
         for name, path in (("right", labels), ("wrong", tmp_path / "nonsense.parquet"))
     ]
     (right, wrong), (other, changed) = ([weights(run, fold) for run in runs] for fold in (0, 1))

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -13,29 +12,39 @@ from accelerate import Accelerator
 
 from kit.__main__ import main
 from kit.competition.competition import open_competition
-from kit.competition.metrics import lwlrap
-from kit.data.audio import MelSpec
+from kit.competition.folds import Folds
+from kit.competition.metrics import METRICS, lwlrap
 from kit.data.dataset import SpectrogramDataset
+from kit.data.features import LogMel
+from kit.data.mixup import Mixup
 from kit.data.store import pack
+from kit.experiment import Experiment
+from kit.models.net import Net
+from kit.models.sed import ClassAttention
+from kit.models.timm_backbone import Timm
 from kit.results.bootstrap import interval
-from kit.results.compare import compare_runs, cv_table, load_run
+from kit.results.compare import compare, cv_table
 from kit.results.submission import check_submission, score_submission, write_submission
 from kit.training.checkpoint import load_model, save_checkpoint
-from kit.training.config import Config
 from kit.training.crossval import crossval
+from kit.training.features import mels_of
 from kit.training.fit import fit
-from kit.training.predict import predict
+from kit.training.loop import Loop
+from kit.training.losses import BCE, CrossEntropy, Focal
+from kit.training.predict import Windows, predict
+from kit.training.schedules import WarmupCosine
 
-MEL = MelSpec(32000, 64, 0.04, 0.04, 300, 14000)
-TINY = Config(
-    name="tiny", mel=MEL, segment_frames=64, backbone="timm", timm_name="test_byobnet", timm_frequency="stack",
-    head="sed", loss="focal", n_folds=2, epochs=2, epoch_steps=2, batch_size=4, warmup_steps=1, eval_windows="max",
-    eval_overlap=16, mix="last_layer", positive_weight=2.0, positive_decay=0.5, label_smoothing=0.1,
+MEL = LogMel(32000, 64, 0.04, 0.04, 300.0, 14000.0)
+TINY = Experiment(
+    name="tiny", folds=Folds(2), features=MEL, crop_frames=64, mix=Mixup("last_layer"),
+    net=Net(Timm("test_byobnet", frequency="stack"), head=ClassAttention()),
+    loss=Focal(positive_weight=2.0, positive_decay=0.5, label_smoothing=0.1), schedule=WarmupCosine(1),
+    loop=Loop(epochs=2, epoch_steps=2, batch_size=4), predict=Windows(overlap=16),
 )  # fmt: skip
 
 
-def train(config, competition, out, cache, **options):
-    return crossval([config], competition, out, cache=cache, n_jobs=1, threads=1, progress=False, **options)[0]
+def train(experiment, competition, out, cache, **options):
+    return crossval(experiment, competition, out, cache=cache, n_jobs=1, threads=1, progress=False, **options)[0]
 
 
 @pytest.fixture(scope="module")
@@ -49,28 +58,27 @@ def run(rainforest, work):
 
 
 def test_a_run_scores_and_its_submission_is_accepted(run, rainforest, tmp_path):
-    found = load_run(run)
-    assert found.target.shape == (len(rainforest.train), 24) and set(np.unique(found.target)) == {-1, 0, 1}
-    assert found.metrics["score"] == pytest.approx(lwlrap(found.target, found.probability))
-    assert cv_table([found])["oof"][0] == pytest.approx(found.metrics["score"])
-    assert interval(found.target, found.probability, "micro_precision").low >= 0
-    path = write_submission(rainforest, pd.read_parquet(run / "test.parquet"), tmp_path / "x.csv")
+    assert run.target.shape == (len(rainforest.train), 24) and set(np.unique(run.target)) == {-1, 0, 1}
+    assert run.score == pytest.approx(lwlrap(run.target, run.probability))
+    assert cv_table([run])["oof"][0] == pytest.approx(run.score)
+    assert interval(run.target, run.probability, "micro_precision").low >= 0
+    path = write_submission(rainforest, run.test, tmp_path / "x.csv")
     check_submission(path, rainforest)
     scores = score_submission(path, rainforest)
     assert 0 < scores["public"] <= 1 and scores["private_rows"] == 3
-    log = pd.read_csv(run / "fold0/log.csv")
+    log = pd.read_csv(run.folder / "fold0/log.csv")
     assert log[["loss", "train_accuracy", "valid_score", "valid_loss"]].notna().all(axis=None)
 
 
 def test_runs_are_compared_on_the_same_recordings(run, rainforest, work):
-    other = train(replace(TINY, name="other", mix="input", loss="bce"), rainforest, work / "runs", work)
-    table = compare_runs([load_run(run), load_run(other)], "tiny", n_resamples=100)
+    other = train(TINY.but(name="other", mix=Mixup("input"), loss=BCE()), rainforest, work / "runs", work)
+    table = compare([run, other], "tiny", n_resamples=100)
     assert table["name"].tolist() == ["tiny", "other"] and table["delta"].notna().all()
 
 
 def test_a_prediction_is_the_highest_of_its_windows(run, rainforest, work):
     store = pack(rainforest, work, MEL, progress=False)
-    model, _ = load_model(run / "fold0/best.pt")
+    model, _ = load_model(run.folder / "fold0/best.pt")
     row = int(store.rows("train")[3])
     start, size = store.index["start"][row], store.index["frames"][row]
     windows = [store.features[start + a : start + a + 64] for a in (0, 43, 86)]  # of 150 frames
@@ -81,7 +89,8 @@ def test_a_prediction_is_the_highest_of_its_windows(run, rainforest, work):
 
 def test_the_windows_of_a_recording_are_one_batch(rainforest, work):
     store = pack(rainforest, work, MEL, progress=False)
-    dataset = SpectrogramDataset(store, store.rows("test"), 64, train=False, overlap=16)
+    mels = mels_of(TINY, store, "cpu")
+    dataset = SpectrogramDataset(store, store.rows("test"), TINY.predict.crop(mels.units, 64), mels=mels)
     batch = dataset[2]
     assert batch.mel.shape == (3, 64, 64) and len(set(batch.row.tolist())) == 1 and batch.mask is None
 
@@ -91,7 +100,7 @@ def test_a_run_cut_short_goes_on_to_the_same_bits(rainforest, work, tmp_path, mo
     rows = store.rows("train")
 
     def train_in(name):
-        return fit(TINY, store, rows[4:], rows[:4], tmp_path / name, metric="lwlrap", progress=False)
+        return fit(TINY, store, rows[4:], rows[:4], tmp_path / name, metric=METRICS["lwlrap"], progress=False)
 
     def save_and_stop(*arguments):
         save_checkpoint(*arguments)
@@ -116,10 +125,10 @@ def test_bad_test_recordings_get_the_priors_and_are_told(rainforest_folder, tmp_
     (folder / f"test/{ids[4]}.flac").write_bytes(content[: len(content) // 3])
     competition = open_competition(folder)
     with pytest.warns(UserWarning, match="2 of 6 test recordings got the class priors") as told:
-        run = train(replace(TINY, epochs=1), competition, tmp_path / "runs", tmp_path)
+        run = train(TINY.but(loop__epochs=1), competition, tmp_path / "runs", tmp_path)
     assert f"sample_submission.csv: line 3 ({ids[1]}): no such file on disk" in str(told[0].message)
     assert f"sample_submission.csv: line 6 ({ids[4]}): audio file must be" in str(told[0].message)
-    test = pd.read_parquet(run / "test.parquet").set_index("id")[list(competition.classes)]
+    test = run.test.set_index("id")[list(competition.classes)]
     assert test.notna().all(axis=None)
     assert np.allclose(test.loc[ids[1]], test.loc[ids[4]]) and not np.allclose(test.loc[ids[0]], test.loc[ids[1]])
     check_submission(write_submission(competition, test.reset_index(), tmp_path / "x.csv"), competition)
@@ -138,11 +147,11 @@ def test_a_folder_at_48_khz_and_60_s_goes_from_the_command_line_to_a_submission(
     (folder / "train_fp.csv").write_text(head + "train0,1,1,57.5,400,60.0,900\n")
     sample = "recording_id,s0,s1\n" + "".join(f"test{number},0,0\n" for number in range(3))
     (folder / "sample_submission.csv").write_text(sample)
-    config = replace(TINY, mel=replace(MEL, n_mels=128), epochs=1, eval_overlap=0).to_dict()
-    (tmp_path / "config.json").write_text(json.dumps(config))
+    experiment = TINY.but(features__n_mels=128, loop__epochs=1, predict=Windows()).to_dict()
+    (tmp_path / "experiment.json").write_text(json.dumps(experiment))
     shutil.copy(folder / "test/test0.flac", folder / "test/spare.flac")
     monkeypatch.chdir(tmp_path)
-    code, told = main(["train", "config.json", "--data", "rfcx"]), capsys.readouterr().err
+    code, told = main(["train", "experiment.json", "--data", "rfcx"]), capsys.readouterr().err
     assert code == 0, told
     assert "1 audio files in test/ are not in sample_submission.csv, such as test/spare.flac" in told
     (path,) = (tmp_path / "submissions/rfcx").glob("*.csv")
@@ -150,5 +159,5 @@ def test_a_folder_at_48_khz_and_60_s_goes_from_the_command_line_to_a_submission(
 
 
 def test_a_loss_for_one_label_is_refused(rainforest, work, tmp_path):
-    with pytest.raises(ValueError, match='loss must be "bce" or "focal" for this competition'):
-        train(replace(TINY, loss="cross_entropy", mix="none"), rainforest, tmp_path, work)
+    with pytest.raises(ValueError, match="loss must be BCE or Focal, or one of your own, for this competition"):
+        train(TINY.but(loss=CrossEntropy(), mix=None), rainforest, tmp_path, work)

@@ -1,0 +1,38 @@
+"""What a training step gets: one batch of crops, on a device, with the plan of its mixture."""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Batch(NamedTuple):
+    mel: Tensor  # (B, T, F); with LPC views (3B, T, F), the speech views, then the formant's, then the residual's
+    mask: Tensor | None  # (B, T), or (3B, T), True = valid frame; None where every frame is
+    target: Tensor  # (B,) class numbers, -1 where unknown; multi-label (B, C) of 1, 0, and NaN where unknown
+    row: Tensor  # (B,) rows of the store's index, on the CPU
+    plan: Any = None  # how it is mixed: a MixPlan of kit.data.mix_plan, or of one's own, on the device
+    weight: Tensor | None = None  # (B, C), of a multi-label target's positive part
+    known: Tensor | None = None  # (B, C), the share of a mixture that a multi-label target is known of; None for 1
+
+    def to(self, device: str | torch.device) -> "Batch":
+        """The same on a device; row stays where it is."""
+
+        def there(value: Tensor | None) -> Tensor | None:
+            return value if value is None else value.to(device, non_blocking=True)
+
+        mel, mask, target, row, plan, weight, known = self
+        return Batch(there(mel), there(mask), there(target), row, plan and plan.to(device), there(weight), there(known))
+
+    def mixed(self, n_classes: int) -> "Batch":
+        """As a loss sees it: target, weight and known are those of the mixture; mel and mask are left to the net.
+
+        Where nothing is mixed it is the batch itself; else the target is (B, C), of class numbers too.
+        """
+        if self.plan is None:
+            return self
+        if self.target.dim() == 1:
+            return self._replace(target=self.plan.target(self.target, n_classes))
+        weight = torch.ones_like(self.target) if self.weight is None else self.weight
+        target, weight, known = self.plan.mix_labels(self.target, weight)
+        return self._replace(target=target, weight=weight, known=known)

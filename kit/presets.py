@@ -1,0 +1,136 @@
+"""Starting points for a notebook's `preset`: how large a net and how long a training a place can afford."""
+
+from functools import cache
+
+from kit.competition.folds import Folds
+from kit.data.augment import SpecAugment
+from kit.data.features import LogMel
+from kit.data.image_augment import ImageAugment
+from kit.data.images import Pixels
+from kit.experiment import Experiment
+from kit.models.conformer import Conformer
+from kit.models.net import Net
+from kit.models.sed import ClassAttention
+from kit.models.timm_backbone import Timm
+from kit.parts import unknown
+from kit.training.loop import Loop
+from kit.training.losses import BCE
+from kit.training.optim import AdamW
+from kit.training.predict import Windows
+from kit.training.schedules import WarmupCosine
+
+NAMES = ("tiny", "demo", "quick", "full")
+LIGHT_MASKS = (SpecAugment(time_masks=1, time_mask_frames=8, freq_masks=1, freq_mask_bins=4),)
+
+
+def preset(name: str) -> Experiment:
+    """The experiment to start from for sounds with one label: a Conformer, the mean, a linear head.
+
+    "tiny" is for tests, "demo" for the demo on two cores, "quick" for thousands of clips on two cores in under an hour,
+    "full" for a GPU and an evening. Raises ValueError listing the presets.
+    """
+    return _chosen(_sounds(), name)
+
+
+def recording_preset(name: str) -> Experiment:
+    """The experiment to start from for recordings with several labels: a timm net, attention by class, windows."""
+    return _chosen(_recordings(), name)
+
+
+def image_preset(name: str, side: int, channels: int) -> Experiment:
+    """The experiment to start from for images of `side` pixels.
+
+    Those in colour are taken for photographs, whose mirror images are as good.
+    """
+    return _chosen(_images(), name).but(
+        crop_frames=side, features=Pixels(channels), augment=(ImageAugment(side // 8, flip=channels == 3),)
+    )
+
+
+def _chosen(presets: dict[str, Experiment], name: str) -> Experiment:
+    if name not in presets:
+        raise ValueError(unknown("no preset", name, presets))
+    return presets[name]
+
+
+@cache
+def _sounds() -> dict[str, Experiment]:
+    return {
+        # Seconds, and nothing learned but not to say the same of every row.
+        "tiny": Experiment(
+            folds=Folds(2), crop_frames=24,
+            net=Net(Conformer(width=16, layers=2, heads=2, ff_width=32, kernel_size=5)),
+            optimizer=AdamW(lr=5e-3), schedule=WarmupCosine(4), loop=Loop(epochs=3, batch_size=16),
+        ),
+        # So short a training needs no dropout; an epoch is four passes, for a validation costs half of one.
+        "demo": Experiment(
+            folds=Folds(3), crop_frames=64, augment=LIGHT_MASKS,
+            net=Net(Conformer(width=64, ff_width=128, kernel_size=15, dropout=0.0, frame_stack=2)),
+            optimizer=AdamW(lr=2e-3), schedule=WarmupCosine(60), loop=Loop(epochs=6, epoch_steps=75, patience=3),
+        ),
+        "quick": Experiment(
+            folds=Folds(3), crop_frames=96, augment=LIGHT_MASKS,
+            net=Net(Conformer(kernel_size=15, dropout=0.0, frame_stack=4)),
+            optimizer=AdamW(lr=2e-3), schedule=WarmupCosine(120), loop=Loop(epochs=12, epoch_steps=160, patience=4),
+        ),
+        # The source's Conformer, longer crops.
+        "full": Experiment(crop_frames=192, schedule=WarmupCosine(2000), loop=Loop(epochs=60)),
+    }  # fmt: skip
+
+
+@cache
+def _recordings() -> dict[str, Experiment]:
+    base = Experiment(loss=BCE(), augment=(SpecAugment(time_masks=1, freq_masks=1),))
+
+    def net(name: str, frequency: str = "stack") -> Net:
+        return Net(Timm(name, frequency=frequency), head=ClassAttention())
+
+    return {
+        "tiny": base.but(
+            features=LogMel(32000, 128, 0.04, 0.06, 300.0, 14000.0), crop_frames=48, predict=Windows(overlap=8),
+            net=net("test_byobnet"), folds=Folds(2), schedule=WarmupCosine(1),
+            loop=Loop(epochs=1, epoch_steps=2, batch_size=4),
+        ),
+        # Some ten seconds a fold. So small a net has a view too narrow to know pitch by the borders of the spectrum,
+        # and keeps the rows of its last map apart.
+        "demo": base.but(
+            features=LogMel(32000, 128, 0.04, 0.03, 300.0, 14000.0), crop_frames=64, predict=Windows(overlap=8),
+            net=net("test_efficientnet_gn"), folds=Folds(3), optimizer=AdamW(lr=3e-3), schedule=WarmupCosine(20),
+            loop=Loop(epochs=2, epoch_steps=34, batch_size=12),
+        ),
+        # A few thousand minutes on two cores in hours, or a first look on a GPU.
+        "quick": base.but(
+            features=LogMel(32000, 128, 0.064, 0.02, 60.0, 14000.0), crop_frames=192, predict=Windows(overlap=64),
+            net=net("test_resnet"), folds=Folds(3), optimizer=AdamW(lr=2e-3), schedule=WarmupCosine(120),
+            loop=Loop(epochs=8, epoch_steps=160, batch_size=16, patience=4),
+        ),
+        # Windows as the 5th place of RFCX took them.
+        "full": base.but(
+            features=LogMel(32000, 128, 0.064, 0.01, 60.0, 14000.0), crop_frames=512, predict=Windows(overlap=256),
+            net=net("efficientnet_b0", "mean"), schedule=WarmupCosine(1000), loop=Loop(epochs=40),
+            augment=(SpecAugment(time_masks=2, time_mask_frames=30, freq_masks=2, freq_mask_bins=12),),
+        ),
+    }  # fmt: skip
+
+
+@cache
+def _images() -> dict[str, Experiment]:
+    # The last epoch's weights, as in published tables; the held-out fold only writes the log.
+    base = Experiment(
+        features=Pixels(), crop_frames=8, augment=(), net=Net(Timm("test_resnet", stem="small", normalize="none")),
+        folds=Folds(10), optimizer=AdamW(lr=2e-3, weight_decay=0.05),
+    )  # fmt: skip
+
+    def loop(**fields) -> Loop:
+        return Loop(keep="last", **fields)
+
+    return {
+        "tiny": base.but(schedule=WarmupCosine(2), loop=loop(epochs=2, epoch_steps=3, batch_size=16)),
+        "demo": base.but(schedule=WarmupCosine(20), loop=loop(epochs=20, epoch_steps=10)),
+        # CIFAR-10 on two cores in about an hour, far from trained; the demo's digits in minutes.
+        "quick": base.but(schedule=WarmupCosine(120), loop=loop(epochs=10, epoch_steps=120, batch_size=64)),
+        # A GPU.
+        "full": base.but(
+            net__backbone__name="resnet18", schedule=WarmupCosine(800), loop=loop(epochs=60, batch_size=128)
+        ),
+    }
