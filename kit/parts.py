@@ -139,25 +139,18 @@ def but(value: Any, changes: Mapping[str, Any]) -> Any:
     Raises ValueError listing the names where one is no field.
     """
     own: dict[str, Any] = {}
-    deep = [
-        f"{name}__{field}"
-        for name, part in arguments_of(value).items()
-        if is_part(part)
-        for field in arguments_of(part)
-    ]
     inner: dict[str, dict[str, Any]] = {}
     known = arguments_of(value)
     for key, new in changes.items():
         name, _, rest = key.partition("__")
         allowed = inspect.signature(value.target).parameters if isinstance(value, Part) else known
         if name not in allowed:
-            meant = [path for path in deep if path.split("__")[1] == key or path.replace("__", "_") == key]
-            hint = f" (did you mean {meant[0]}?)" if meant else ""
-            raise ValueError(
-                f"{part_name(value)}: no field {name!r}{hint}"
-                if meant
-                else unknown(f"{part_name(value)}: no field", name, allowed)
-            )
+            what = f"{part_name(value)}: no field"
+            paths = [
+                f"{field}__{inside}" for field, part in known.items() if is_part(part) for inside in arguments_of(part)
+            ]
+            meant = [path for path in paths if key in (path.split("__")[1], path.replace("__", "_"))]
+            raise ValueError(f"{what} {key!r} (did you mean {meant[0]}?)" if meant else unknown(what, name, allowed))
         if rest:
             inner.setdefault(name, {})[rest] = new
         else:

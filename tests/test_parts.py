@@ -90,6 +90,9 @@ def test_a_typo_lists_the_names_and_the_nearest():
         but(Outer(), {"lable": "b"})
     with pytest.raises(ValueError, match=r"Inner: no field 'sise' \(did you mean size\?\); there are size, rate"):
         but(Outer(), {"inner__sise": 1})
+    for slip in ("size", "inner_size"):
+        with pytest.raises(ValueError, match=rf"^Outer: no field '{slip}' \(did you mean inner__size\?\)$"):
+            but(Outer(), {slip: 1})
     with pytest.raises(ValueError, match="Outer: label is no part and has no fields, got 'x'"):
         but(Outer(), {"label__x": 1})
     with pytest.raises(ValueError, match="size must be at least 1, got 0"):

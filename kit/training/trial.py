@@ -15,6 +15,7 @@ from kit.data.mixup import mix_drawer
 from kit.data.store import Store
 from kit.models.trial import check_net
 from kit.parts import Part, make, part_name, walk
+from kit.sources import walk_experiment
 from kit.training.fit import prepare_accelerator
 from kit.training.loader import train_loader
 from kit.training.losses import check_loss
@@ -45,7 +46,7 @@ def try_experiment(experiment: Any, store: Store, metric: str) -> None:
         net = build_net(experiment, len(store.classes), bins)
         if not getattr(experiment.features, "channels", 0):
             check_net(net, experiment.net, bins, len(store.classes), experiment.crop_frames)
-        if any(_is_own(value) for value in _parts(experiment)):
+        if any(_is_own(value) for value in walk_experiment(experiment)):
             _try_update(experiment, store, net)
 
 
@@ -135,11 +136,6 @@ def named(field: str, *parts: Any) -> Iterator[None]:
         if names and names in text and isinstance(error, ValueError):
             raise ValueError(text) from error
         raise ValueError(f"{field}{f' {names}' if names else ''}: {text}") from error
-
-
-def _parts(experiment: Any) -> Iterator[Any]:
-    for value in vars(experiment).values():
-        yield from walk(value)
 
 
 def _own(value: Any) -> list[Any]:
