@@ -11,6 +11,7 @@ import pandas as pd
 from kit.competition import images, table
 from kit.competition.folds import rare_notes
 from kit.competition.listing import CompetitionError, Listing
+from kit.competition.metrics import as_metric
 from kit.competition.names import near_equal, told
 
 RESERVED = ("id", "fold", "label", "group")  # columns that stand beside the classes' in tables of predictions
@@ -18,8 +19,9 @@ FEATURES = ("mel", "wave", "image")
 UNWRITABLE = frozenset("\0\r")  # what no field of a submission may hold
 
 
-def _layouts() -> dict[str, tuple[str, Callable[[Listing], dict]]]:
-    """Marker and reader by layout: each module beside this one with a MARKER, a file that only its folders have.
+def _layouts() -> dict[str, tuple[tuple[str, ...], Callable[[Listing], dict]]]:
+    """Markers and reader by layout: each module beside this one with a MARKER, a file, or several, that only its
+    folders have.
 
     The plain table comes last, for folders of other layouts may have a train.csv as well.
     """
@@ -28,7 +30,8 @@ def _layouts() -> dict[str, tuple[str, Callable[[Listing], dict]]]:
     modules = {
         name: import_module(f"kit.competition.{name}") for name in sorted(names, key=lambda n: (n == "table", n))
     }
-    return {name: (module.MARKER, getattr(module, f"read_{name}")) for name, module in modules.items()}
+    markers = {name: (m.MARKER,) if isinstance(m.MARKER, str) else m.MARKER for name, m in modules.items()}
+    return {name: (markers[name], getattr(module, f"read_{name}")) for name, module in modules.items()}
 
 
 LAYOUTS = _layouts()
@@ -38,10 +41,13 @@ LAYOUTS = _layouts()
 class Competition:
     """A competition's data as tables; paths are relative to `folder`.
 
-    train has columns id, path, label, where and, if known, frames, group, audio; test has the same without label
-    (which only images keep) and group. `id` is what the submission's id column holds, `where` the table's file and
-    row, for messages. test may have a column `fault`: why a file is unusable, or "". With task "multi" a label is text
-    as in kit.competition.labels.
+    train has columns id, path, label, where and, if known, frames, group, audio, source; test has the same without
+    label (which only images keep), group and source. `id` is what the submission's id column holds, `where` the
+    table's file and row, for messages, `source` what sort of recording it is. With start_seconds and end_seconds a row
+    is that stretch of its file, or where both are NaN the whole. test may have a column `fault`: why a row is
+    unusable, or "". With task "multi" a label is text as in kit.competition.labels.
+    A submission has a column of probabilities a class, where there are several label_columns; in a single one the
+    class's name, or with task "multi" names in a row, or `nothing` where there are none.
     """
 
     folder: Path
@@ -56,10 +62,12 @@ class Competition:
     cluster: str | None  # the column of rows that are not independent: what a bootstrap resamples
     task: str = "single"  # or "multi": several labels a row, some unknown
     metric: str = "accuracy"
+    nothing: str = ""  # a submission's word for no label
     notes: tuple[str, ...] = ()  # oddities that are no errors
     boxes: pd.DataFrame | None = (
         None  # id, label, true, t_min and t_max (s), f_min and f_max (Hz) of what is known where
     )
+    unlabelled: pd.DataFrame | None = None  # as train, without label: rows to predict that no submission asks for
     listing: Listing = field(repr=False, compare=False, default=None)
 
     def __post_init__(self):
@@ -102,26 +110,36 @@ class Competition:
         return found.astype({column: int for column in self.label_columns})
 
 
-def open_competition(folder: str | Path, layout: Callable[[Listing], Any] | None = None) -> Competition:
-    """The competition in a folder of HW4's or RFCX's layout, or of a plain table.
+def open_competition(
+    folder: str | Path, layout: Callable[[Listing], Any] | None = None, metric: str | None = None
+) -> Competition:
+    """The competition in a folder of a layout that the kit reads, or of a plain table.
 
-    layout: a reader of one's own, which is asked first: a function (listing) that gives the fields of a Competition as
-    a dict, but for folder and listing, or None where the folder is not its own.
+    layout: a reader of one's own, or one of the kit's with other choices, which is asked first: a function (listing)
+    that gives the fields of a Competition as a dict, but for folder and listing, or None where the folder is not its
+    own. metric: a name of METRICS in the place of the layout's own.
     Raises CompetitionError naming each missing, duplicate, empty or misplaced item with its file and row; what is
     inside the feature and audio files is checked when they are packed.
     """
     listing = Listing(folder)
+    given = {} if metric is None else {"metric": as_metric(metric).name}
+    return _opened(listing, {**_read(listing, layout), **given})
+
+
+def _read(listing: Listing, layout: Callable[[Listing], Any] | None) -> dict:
+    """The fields of a Competition, by the first layout whose folder it is."""
     if layout is not None and (given := layout(listing)) is not None:
-        return _opened(listing, _checked_fields(given, getattr(layout, "__name__", str(layout))))
-    for name, (marker, read) in LAYOUTS.items():
-        if marker in listing:
-            return _opened(listing, _checked_fields(read(listing), name))
-        if (listing.folder / marker).is_symlink():
-            raise CompetitionError(f"{listing.folder}/{marker}: {listing.fault(marker)}")
+        return _checked_fields(given, getattr(layout, "__name__", type(layout).__name__))
+    for name, (markers, read) in LAYOUTS.items():
+        if any(marker in listing for marker in markers):
+            return _checked_fields(read(listing), name)
+        for marker in markers:
+            if (listing.folder / marker).is_symlink():
+                raise CompetitionError(f"{listing.folder}/{marker}: {listing.fault(marker)}")
     if images.find_images(listing):
-        return _opened(listing, images.read_images(listing))
-    markers = ", ".join(f"{name} has {marker}" for name, (marker, _) in LAYOUTS.items())
-    raise CompetitionError(f"{listing.folder}: no layout that is known here ({markers}, images a parquet file)")
+        return images.read_images(listing)
+    told = ", ".join(f"{name} has {' or '.join(markers)}" for name, (markers, _) in LAYOUTS.items())
+    raise CompetitionError(f"{listing.folder}: no layout that is known here ({told}, images a parquet file)")
 
 
 def _checked_fields(given: Any, name: str) -> dict:
@@ -140,18 +158,38 @@ def _checked_fields(given: Any, name: str) -> dict:
     sizes = ("frames",) if given["features"] == "mel" else ()
     if sizes and not isinstance(given["n_mels"], int):
         raise CompetitionError(f"layout {name}: n_mels must be given where features are mel, got {given['n_mels']!r}")
-    for part, needed in (
-        ("train", ("id", "path", "label", "where", *sizes)),
-        ("test", ("id", "path", "where", *sizes)),
-    ):
+    parts = {"train": ("id", "path", "label", "where", *sizes), "test": ("id", "path", "where", *sizes)}
+    parts |= {"unlabelled": parts["test"]} if given.get("unlabelled") is not None else {}
+    for part, needed in parts.items():
         lacks = [column for column in needed if column not in given[part]]
         if lacks:
             raise CompetitionError(f"layout {name}: {part} must have the columns {', '.join(needed)}, lacks {lacks[0]}")
-    if given.get("task", "single") == "multi" and given.get("boxes") is None:
-        raise CompetitionError(
-            f'layout {name}: task must be "single" without boxes, which say what is known, got "multi"'
-        )
+    given["test"] = _with_fault(given["test"])
+    for part in parts:
+        _check_stretches(given[part], f"layout {name}: {part}")
     return given
+
+
+def _with_fault(test: pd.DataFrame) -> pd.DataFrame:
+    return test if "fault" in test else test.assign(fault="")
+
+
+def _check_stretches(table: pd.DataFrame, what: str) -> None:
+    """Raises CompetitionError where start_seconds and end_seconds are not of a stretch that there can be."""
+    columns = ["start_seconds", "end_seconds"]
+    if not set(columns) & set(table):
+        return
+    if missing := set(columns) - set(table):
+        raise CompetitionError(f"{what} must have both start_seconds and end_seconds, lacks {missing.pop()}")
+    times = table[columns].astype(float)
+    whole = times.isna().all(axis=1)
+    bad = table.index[~whole & ~((times["start_seconds"] >= 0) & (times["end_seconds"] > times["start_seconds"]))]
+    if len(bad):
+        start, end = times.loc[bad[0]]
+        raise CompetitionError(
+            f"{what}: {table['where'][bad[0]]}: end_seconds must be above start_seconds, which must be at least 0, "
+            f"got {start:g} to {end:g}"
+        )
 
 
 def _opened(listing: Listing, fields: dict) -> Competition:

@@ -1,10 +1,10 @@
 """The image sizes that a net runs on, found by trying: how its image is filled up with 0, or why it can't be used."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 TRIAL_FRAMES = (1, 83, 203)  # under any least side, and two that, filled up, tell multiples of 4, 8, 16 and 32 apart
 
@@ -66,31 +66,3 @@ def _fault(features: Callable[[Tensor], Tensor], image: Tensor) -> str:
         first_line = (str(error).strip() or "no message").split("\n")[0]
         return f"{type(error).__name__}: {first_line[:120]}"
     return ""
-
-
-@torch.no_grad()
-def check_sizes(stages: Mapping[str, nn.Module], n_mels: int, frames: Sequence[int], name: str) -> None:
-    """Try the stages in eval on empty log-mels (1, T, n_mels) of each T of frames.
-
-    Raises ValueError that names the net, the stage and the size at which it fails.
-    """
-    training = {stage: stage.training for stage in stages.values()}
-    try:
-        for n_frames in frames:
-            h, mask = torch.zeros(1, n_frames, n_mels, device=_device(stages)), None
-            for stage_name, stage in stages.items():
-                try:
-                    h, mask = stage.eval()(h, mask)
-                except Exception as error:
-                    first_line = (str(error).strip() or "no message").split("\n")[0]
-                    raise ValueError(
-                        f"{name} must run on clips of any length, got {n_frames} frames × {n_mels} mels, where its "
-                        f'stage "{stage_name}" fails: {type(error).__name__}: {first_line[:160]}'
-                    ) from None
-    finally:
-        for stage, was in training.items():
-            stage.train(was)
-
-
-def _device(stages: Mapping[str, nn.Module]) -> torch.device | None:
-    return next((p.device for stage in stages.values() for p in stage.parameters()), None)

@@ -15,6 +15,7 @@ from kit import (
     Folds,
     Loop,
     Net,
+    SpecAugment,
     Statistics,
     Timm,
     WarmupCosine,
@@ -33,7 +34,7 @@ def experiments(weights: str, updates: int, front_ends: tuple[str, ...] = FRONT_
     """From the weights by each front end, and by the first of them from random ones."""
     epochs = max(1, updates // 100)
     base = Experiment(
-        name="mean_std", folds=Folds(3), crop_frames=96, augment=(),
+        name="mean_std", folds=Folds(3), crop_frames=98, augment=(SpecAugment(),),  # whole clips of 1 s
         net=Net(Timm(NET, weights=weights, normalize="mean_std"), Statistics(), AMSoftmax(warmup_steps=updates // 4)),
         schedule=WarmupCosine(updates // 8), loop=Loop(epochs=epochs, epoch_steps=updates // epochs),
     )  # fmt: skip

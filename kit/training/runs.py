@@ -81,6 +81,9 @@ def load_run(folder: str | Path, scorer: Metric | None = None) -> Run:
     Raises FileNotFoundError, or ValueError naming the file and what it lacks.
     """
     folder = Path(folder).resolve()
+    for file in ("experiment.json", "metrics.json", "oof.parquet"):
+        if not (folder / file).exists():
+            raise FileNotFoundError(f"{folder}: must be the folder of a run with finished folds, has no {file}")
     experiment = json.loads((folder / "experiment.json").read_text(encoding="utf-8"))
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     oof = pd.read_parquet(folder / "oof.parquet")
