@@ -29,12 +29,12 @@ class NotebookError(RuntimeError):
 
 def numbered(only: Sequence[str] = ()) -> list[Path]:
     """The notebooks in order, or those whose number is in `only`. Raises ValueError for a number that is not there."""
-    found = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
-    numbers = [path.name[:2] for path in found]
+    known = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
+    numbers = [path.name[:2] for path in known]
     for number in only:
         if number not in numbers:
             raise ValueError(f"only must be among {', '.join(numbers)}, got {number}")
-    return [path for path in found if not only or path.name[:2] in only]
+    return [path for path in known if not only or path.name[:2] in only]
 
 
 def suits(path: Path, layout: str) -> bool:

@@ -81,12 +81,12 @@ def _target(name: str, find: Find, where: str) -> Any:
 
 def _imported(module: str, name: str) -> Any:
     try:
-        found: Any = importlib.import_module(module)
+        value: Any = importlib.import_module(module)
         for piece in name.split("."):
-            found = getattr(found, piece)
+            value = getattr(value, piece)
     except (ImportError, AttributeError) as error:
         raise ValueError(f"part {module}:{name} can't be imported: {error}") from None
-    return found
+    return value
 
 
 def shown(value: Any) -> str:

@@ -73,7 +73,7 @@ def _counted_mp3(path: Path, content: bytes) -> Path | io.BytesIO:
 
 
 def _chunks(file: io.BufferedReader, start: int, form: str, align: int = 2) -> Iterator[tuple[bytes, int, int]]:
-    """Name, place and size of each chunk's content; `form` is how a name and a size are packed."""
+    """Name, offset and size of each chunk's content; `form` is how a name and a size are packed."""
     head = struct.calcsize(form)
     for _ in range(MOST_CHUNKS):
         file.seek(start)
@@ -86,16 +86,16 @@ def _chunks(file: io.BufferedReader, start: int, form: str, align: int = 2) -> I
 
 def _riff_fault(file: io.BufferedReader, length: int, order: str) -> str | None:
     size_64 = None
-    for name, place, size in _chunks(file, 12, f"{order}4sI"):
+    for name, offset, size in _chunks(file, 12, f"{order}4sI"):
         if name == b"ds64":
-            file.seek(place + 8)
+            file.seek(offset + 8)
             size_64 = int.from_bytes(file.read(8), "little")
         if name == b"data":
             if size == UNKNOWN:
-                size = length - place if size_64 is None else size_64
-            if place + size > length:
+                size = length - offset if size_64 is None else size_64
+            if offset + size > length:
                 return CUT
-            return _uncounted(file, place + size, length)
+            return _uncounted(file, offset + size, length)
     return None
 
 
@@ -111,30 +111,30 @@ def _uncounted(file: io.BufferedReader, end: int, length: int) -> str | None:
 
 
 def _aiff_fault(file: io.BufferedReader, length: int) -> str | None:
-    for name, place, size in _chunks(file, 12, ">4sI"):
+    for name, offset, size in _chunks(file, 12, ">4sI"):
         if name == b"SSND":
-            return CUT if place + size > length else None
+            return CUT if offset + size > length else None
     return None
 
 
 def _caf_fault(file: io.BufferedReader, length: int) -> str | None:
-    for name, place, size in _chunks(file, 8, ">4sq", align=1):
+    for name, offset, size in _chunks(file, 8, ">4sq", align=1):
         if name == b"data" or size < 0:  # -1 is to the end of the file
-            return CUT if place + size > length else None
+            return CUT if offset + size > length else None
     return None
 
 
 def _w64_fault(file: io.BufferedReader, length: int) -> str | None:
-    place = 40  # after the GUIDs of the file and of its form
+    offset = 40  # after the GUIDs of the file and of its form
     for _ in range(MOST_CHUNKS):
-        file.seek(place)
+        file.seek(offset)
         head = file.read(24)
         if len(head) < 24:
             return None
         size = int.from_bytes(head[16:], "little")  # its head of 24 bytes included
         if head[:16] == W64_DATA:
-            return CUT if place + size > length else None
-        place += max(24, size + -size % 8)
+            return CUT if offset + size > length else None
+        offset += max(24, size + -size % 8)
     return None
 
 
@@ -156,12 +156,12 @@ def _nist_fault(head: bytes, length: int) -> str | None:
 
 
 def _ogg_fault(content: bytes) -> str | None:
-    place, begun, ended, pages = 0, set(), set(), {}
-    while content[place : place + 4] == b"OggS" and place + 27 <= len(content):
-        flags = content[place + 5]
-        serial, page = struct.unpack_from("<II", content, place + 14)
-        lacing = content[place + 27 : place + 27 + content[place + 26]]
-        end = place + 27 + content[place + 26] + sum(lacing)
+    offset, begun, ended, pages = 0, set(), set(), {}
+    while content[offset : offset + 4] == b"OggS" and offset + 27 <= len(content):
+        flags = content[offset + 5]
+        serial, page = struct.unpack_from("<II", content, offset + 14)
+        lacing = content[offset + 27 : offset + 27 + content[offset + 26]]
+        end = offset + 27 + content[offset + 26] + sum(lacing)
         if end > len(content):
             return CUT
         if flags & OGG_BEGIN:
@@ -173,7 +173,7 @@ def _ogg_fault(content: bytes) -> str | None:
         pages[serial] = page
         if flags & OGG_END:
             ended.add(serial)
-        place = end
+        offset = end
     if begun - ended:
         return "must have the page that ends it, got {}, which is cut short"
     return None

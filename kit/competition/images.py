@@ -42,8 +42,8 @@ def find_images(listing: Listing) -> str | None:
 
 def read_images(listing: Listing) -> dict:
     """The fields of a Competition. Raises CompetitionError naming every bad row."""
-    found, problems = find_images(listing), Problems(listing.folder)
-    table = _files(listing, problems) if found == "train" else _parquet_rows(listing, found)
+    source, problems = find_images(listing), Problems(listing.folder)
+    table = _files(listing, problems) if source == "train" else _parquet_rows(listing, source)
     for row in table[~table["split"].isin(SPLITS)].itertuples():
         problems.add(f"{row.where} ({row.path})", f"split must be train or test, got {row.split!r}")
     for row in table[table["label"] == ""].itertuples():
@@ -51,13 +51,13 @@ def read_images(listing: Listing) -> dict:
     train, test = (table[table["split"] == split].drop(columns="split").reset_index(drop=True) for split in SPLITS)
     classes = tuple(sorted(train["label"].unique()))
     if len(classes) < 2:
-        problems.add(found, f"must have at least two classes in its train part, got {len(classes)}")
+        problems.add(source, f"must have at least two classes in its train part, got {len(classes)}")
     if test.empty:
-        problems.add(found, "must have a test part, got no row of it")
+        problems.add(source, "must have a test part, got no row of it")
     for label in sorted(set(test["label"]) - {*classes, ""}):
         alike = near_equal([label, *classes])
         hint = f", where train has {' and '.join(map(told, alike[0][1:]))}" if alike and label in alike[0] else ""
-        problems.add(found, f"label {told(label)} is in the test part alone{hint}")
+        problems.add(source, f"label {told(label)} is in the test part alone{hint}")
     problems.raise_if_any()
     return {
         "layout": "images",

@@ -30,27 +30,27 @@ class Mp3Frames:
 
 def mp3_frames(content: bytes) -> Mp3Frames | None:
     """None where the content has no two frames of layer III in a row, or one of them does not tell its size."""
-    place = _first_frame(content, _after_tag(content))
-    if place is None:
+    offset = _first_frame(content, _after_tag(content))
+    if offset is None:
         return None
-    header = _header(content, place)
-    counted = _index(content, place, header)
+    header = _header(content, offset)
+    counted = _index(content, offset, header)
     if counted is not None:
-        place += _frame_bytes(header)
-    start, count = place, 0
-    while place + 4 <= len(content):
-        found = _header(content, place)
-        size = _frame_bytes(found) if (found ^ header) & SAME == 0 else 0
-        if size and place + size <= len(content):
-            count += _index(content, place, found) is None
-            place += size
+        offset += _frame_bytes(header)
+    start, count = offset, 0
+    while offset + 4 <= len(content):
+        other = _header(content, offset)
+        size = _frame_bytes(other) if (other ^ header) & SAME == 0 else 0
+        if size and offset + size <= len(content):
+            count += _index(content, offset, other) is None
+            offset += size
         elif size:
             break  # the last frame is cut
         else:  # a tag, the seam of two files, or damage
-            after = _first_frame(content, max(place + 1, _after_tag(content, place)), header)
+            after = _first_frame(content, max(offset + 1, _after_tag(content, offset)), header)
             if after is None:
                 break
-            place = after
+            offset = after
     return Mp3Frames(count, counted, start, header)
 
 
@@ -60,15 +60,15 @@ def with_index(content: bytes, frames: Mp3Frames) -> bytes:
         header = frames.header & ~(0xF << 12) & ~(1 << 9) | kbps << 12 | 1 << 16  # no padding, no checksum
         if _frame_bytes(header) >= LEAST_INDEX:
             break
-    place = 4 + _side_bytes(header)
+    offset = 4 + _side_bytes(header)
     index = bytearray(_frame_bytes(header))
     index[:4] = header.to_bytes(4, "big")
-    index[place : place + 12] = b"Xing" + struct.pack(">II", 1, frames.count)
+    index[offset : offset + 12] = b"Xing" + struct.pack(">II", 1, frames.count)
     return bytes(index) + content[frames.start :]
 
 
-def _header(content: bytes, place: int) -> int:
-    return int.from_bytes(content[place : place + 4], "big")
+def _header(content: bytes, offset: int) -> int:
+    return int.from_bytes(content[offset : offset + 4], "big")
 
 
 def _version(header: int) -> int:
@@ -91,34 +91,34 @@ def _side_bytes(header: int) -> int:
     return (17 if mono else 32) if _version(header) == 3 else (9 if mono else 17)
 
 
-def _after_tag(content: bytes, place: int = 0) -> int:
-    """Where an ID3v2 tag at `place` ends, which may hold pictures that look like frames."""
-    if content[place : place + 3] != b"ID3" or len(content) < place + 10:
-        return place
-    flags, *digits = content[place + 5 : place + 10]
+def _after_tag(content: bytes, offset: int = 0) -> int:
+    """Where an ID3v2 tag at `offset` ends, which may hold pictures that look like frames."""
+    if content[offset : offset + 3] != b"ID3" or len(content) < offset + 10:
+        return offset
+    flags, *digits = content[offset + 5 : offset + 10]
     size = sum((digit & 0x7F) << shift for digit, shift in zip(digits, (21, 14, 7, 0), strict=True))
-    return place + 10 + size + (10 if flags & 0x10 else 0)
+    return offset + 10 + size + (10 if flags & 0x10 else 0)
 
 
-def _first_frame(content: bytes, place: int, like: int | None = None) -> int | None:
-    """The first place from which a frame is followed by another of its kind, or by the end."""
-    while (place := content.find(b"\xff", place)) >= 0 and place + 4 <= len(content):
-        header = _header(content, place)
+def _first_frame(content: bytes, offset: int, like: int | None = None) -> int | None:
+    """The first offset from which a frame is followed by another of its kind, or by the end."""
+    while (offset := content.find(b"\xff", offset)) >= 0 and offset + 4 <= len(content):
+        header = _header(content, offset)
         size = _frame_bytes(header) if like is None or (header ^ like) & SAME == 0 else 0
         if size:
-            after = place + size
+            after = offset + size
             follows = after + 4 <= len(content) and (_header(content, after) ^ header) & SAME == 0
             if follows and _frame_bytes(_header(content, after)) or after == len(content):
-                return place
-        place += 1
+                return offset
+        offset += 1
     return None
 
 
-def _index(content: bytes, place: int, header: int) -> int | None:
+def _index(content: bytes, offset: int, header: int) -> int | None:
     """How many frames the index in this frame counts, 0 where it does not; None where the frame is sound."""
-    at = place + 4 + _side_bytes(header)
+    at = offset + 4 + _side_bytes(header)
     if content[at : at + 4] in (b"Xing", b"Info"):
         return int.from_bytes(content[at + 8 : at + 12], "big") if content[at + 7] & 1 else 0
-    if content[place + 36 : place + 40] == b"VBRI":
-        return int.from_bytes(content[place + 50 : place + 54], "big")
+    if content[offset + 36 : offset + 40] == b"VBRI":
+        return int.from_bytes(content[offset + 50 : offset + 54], "big")
     return None

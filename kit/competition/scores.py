@@ -74,10 +74,10 @@ def roc_auc(target: np.ndarray, probability: np.ndarray) -> float:
 
 def cmap(target: np.ndarray, probability: np.ndarray) -> float:
     """Macro mean average precision: `class_average_precision`, averaged over the classes that are there at all."""
-    found = class_average_precision(target, probability)
-    if np.isnan(found).all():
+    averages = class_average_precision(target, probability)
+    if np.isnan(averages).all():
         raise ValueError("target must have at least one true label, got none")
-    return float(np.nanmean(found))
+    return float(np.nanmean(averages))
 
 
 def padded_cmap(target: np.ndarray, probability: np.ndarray, padding_factor: int = 5) -> float:
@@ -192,9 +192,9 @@ def _last_place(values: np.ndarray, axis: int) -> np.ndarray:
     ordered = values.ravel()[order]
     places = np.full(values.shape, n)
     np.copyto(places[:, :-1], np.arange(1, n), where=ordered[:, :-1] < ordered[:, 1:])  # where a run of equals ends
-    found = np.empty(n_lines * n, dtype=int)
-    found[order] = np.minimum.accumulate(places[:, ::-1], axis=1)[:, ::-1]
-    return np.moveaxis(found.reshape(values.shape), 1, axis)
+    last = np.empty(n_lines * n, dtype=int)
+    last[order] = np.minimum.accumulate(places[:, ::-1], axis=1)[:, ::-1]
+    return np.moveaxis(last.reshape(values.shape), 1, axis)
 
 
 def _class_counts(target: np.ndarray, probability: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

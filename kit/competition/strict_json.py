@@ -14,10 +14,10 @@ def parse_json(content: bytes) -> object:
     """
     try:
         text = content.decode("utf-8")
-        found = json.loads(text, object_pairs_hook=_object, parse_int=_whole)
+        value = json.loads(text, object_pairs_hook=_object, parse_int=_whole)
         if LONE_SURROGATE.search(text):  # half of a pair is no text that can be written anywhere
-            json.dumps(found, ensure_ascii=False).encode("utf-8")
-        return found
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+        return value
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise ValueError(f"not UTF-8 text (line {line}, {error.reason})") from None
@@ -30,12 +30,12 @@ def parse_json(content: bytes) -> object:
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    items = dict(pairs)
+    if len(items) < len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))
         raise ValueError(f"the key {twice!r} is there twice in one object")
-    return found
+    return items
 
 
 def _whole(text: str) -> int:

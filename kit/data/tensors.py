@@ -98,9 +98,9 @@ def _check_archive(content: bytes) -> None:
         )
     # zipfile finds the directory by its length and torch by its place: two directories would be one for each.
     end = content.rindex(b"PK\x05\x06")
-    (place,) = struct.unpack_from("<I", content, end + 16)
+    (directory,) = struct.unpack_from("<I", content, end + 16)
     if content[end - 20 : end - 16] == b"PK\x06\x07":  # the end of an archive that may exceed 4 GiB
         (end_64,) = struct.unpack_from("<Q", content, end - 12)
-        (place,) = struct.unpack_from("<Q", content, end_64 + 48) if end_64 == end - 76 else (-1,)
-    if place != start:
-        raise ArchiveError(f"must be an archive with one directory, got one at byte {start} and one at {place}")
+        (directory,) = struct.unpack_from("<Q", content, end_64 + 48) if end_64 == end - 76 else (-1,)
+    if directory != start:
+        raise ArchiveError(f"must be an archive with one directory, got one at byte {start} and one at {directory}")

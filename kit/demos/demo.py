@@ -153,23 +153,23 @@ def _write_keywords(
     part: Path, words: dict[str, tuple[str, ...]], n_speakers: int, n_test_speakers: int, n_takes: int, seed: int
 ) -> None:
     rows = [
-        (speaker, keyword, place, take)
-        for place, keyword in enumerate(words)
+        (speaker, keyword, word, take)
+        for word, keyword in enumerate(words)
         for speaker in range(n_speakers + n_test_speakers)
         for take in range(n_takes)
     ]
     said = in_parallel(
-        say_word, [(seed, speaker, words[keyword], (place, take)) for speaker, keyword, place, take in rows]
+        say_word, [(seed, speaker, words[keyword], (word, take)) for speaker, keyword, word, take in rows]
     )
     train, test = [], []
     for folder in ("train", "test"):
         (part / folder).mkdir()
-    for (speaker, keyword, place, take), (wave, _) in zip(rows, said, strict=True):
+    for (speaker, keyword, word, take), (wave, _) in zip(rows, said, strict=True):
         if speaker < n_speakers:
             path = f"train/{keyword}-voice{speaker:02d}-{take:02d}.flac"
             train.append((path.removeprefix("train/"), keyword, f"voice{speaker:02d}"))
         else:
-            path = f"test/{hidden_name('keywords', seed, speaker, place, take)[:12]}.flac"
+            path = f"test/{hidden_name('keywords', seed, speaker, word, take)[:12]}.flac"
             test.append((path.removeprefix("test/"), keyword))
         soundfile.write(part / path, wave, SAMPLE_RATE_HZ)
     write_csv(part / "train.csv", pd.DataFrame(train, columns=["file", "keyword", "speaker"]))

@@ -187,39 +187,39 @@ def draw_seconds(voice: Voice, phones: tuple[str, ...], rng: np.random.Generator
 def plan_tracks(voice: Voice, phones: tuple[str, ...], seconds: np.ndarray, rng: np.random.Generator) -> Tracks:
     """Phones of the given lengths as smooth tracks: targets held, then moved through by a 65 ms Hann window."""
     ends = np.round(np.cumsum(seconds) * SAMPLE_RATE_HZ / CONTROL_SAMPLES).astype(int)
-    place = np.repeat(np.arange(len(phones)), np.diff(ends, prepend=0))  # (K,)
+    phone_of_step = np.repeat(np.arange(len(phones)), np.diff(ends, prepend=0))  # (K,)
     index = np.array([PHONE_NAMES.index(name) for name in phones])  # (P,)
     targets = [PHONES[name] for name in phones]
 
     def follow(field, n_steps):
-        return _smooth(np.array([getattr(phone, field) for phone in targets])[place], n_steps)
+        return _smooth(np.array([getattr(phone, field) for phone in targets])[phone_of_step], n_steps)
 
     low = np.array([phone.formants_hz for phone in targets]) * voice.idiolect[index]  # (P, 4)
     low = low * np.exp(0.03 * rng.standard_normal(low.shape))
     high = 1000.0 * np.arange(5, N_RESONATORS + 1) - 500.0
     formants = np.hstack([low, np.broadcast_to(high, (len(low), len(high)))])  # (P, N_RESONATORS)
-    formants_hz = _smooth(formants[place], 13) * voice.scale * voice.offsets
-    nasality = _smooth(np.array([phone.kind == "nasal" for phone in targets])[place].astype(float), 9)
+    formants_hz = _smooth(formants[phone_of_step], 13) * voice.scale * voice.offsets
+    nasality = _smooth(np.array([phone.kind == "nasal" for phone in targets])[phone_of_step].astype(float), 9)
     bandwidths_hz = (50 + 9e-6 * formants_hz**2) * voice.bandwidths
     bandwidths_hz += 2 * np.maximum(formants_hz - 7000.0, 0.0)  # those near 8 kHz fade out, and never fold back
     return Tracks(
         formants_hz=np.minimum(formants_hz, 7900.0),
         bandwidths_hz=bandwidths_hz * (1 + 0.5 * nasality[:, None]),
-        pitch_hz=_melody(voice, targets, place, rng),
+        pitch_hz=_melody(voice, targets, phone_of_step, rng),
         voicing=follow("voicing", 7),
         frication=follow("frication", 7),
         frication_hz=np.minimum(follow("frication_hz", 5) * voice.scale, 7000.0),
         frication_width_hz=follow("frication_width_hz", 5),
         nasal_zero_hz=follow("nasal_zero_hz", 9),
-        phone=index[place],
+        phone=index[phone_of_step],
     )
 
 
-def _melody(voice, targets, place, rng) -> np.ndarray:
+def _melody(voice, targets, phone_of_step, rng) -> np.ndarray:
     """Pitch in Hz (K,): a falling line, an accent of its own on each phone, a slow drift."""
     accents = np.array([rng.standard_normal() if phone.kind == "vowel" else 0.0 for phone in targets])
-    fall = np.linspace(0.5, -0.5, len(place))
-    semitones = voice.pitch_range_semitones * (fall + _smooth(accents[place], 31))
+    fall = np.linspace(0.5, -0.5, len(phone_of_step))
+    semitones = voice.pitch_range_semitones * (fall + _smooth(accents[phone_of_step], 31))
     return voice.pitch_hz * 2 ** (semitones / 12)
 
 

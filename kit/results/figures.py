@@ -106,10 +106,10 @@ def learning_curves(runs: Sequence[Run | str | Path], metric: MetricLike | None 
         colors = plt.rcParams["axes.prop_cycle"].by_key()["color"]
         for number, run in enumerate(runs):
             color = colors[number % len(colors)]
-            for place, path in enumerate(sorted(run.folder.glob("fold*/log.csv"))):
+            for fold, path in enumerate(sorted(run.folder.glob("fold*/log.csv"))):
                 log = pd.read_csv(path)
                 best = (log["valid_score"] * metric.sign).idxmax()
-                label = run.name if place == 0 else None
+                label = run.name if fold == 0 else None
                 axes.plot(log["step"], log["valid_score"], color=color, lw=1, alpha=0.8, label=label)
                 axes.plot(log["step"][best], log["valid_score"][best], "o", color=color, ms=4)
         title = "What each fold learned, its best validation marked"
@@ -123,12 +123,12 @@ def intervals(table: pd.DataFrame, value: str, title: str, xlabel: str, zero: bo
     table = table.dropna(subset=[value]).iloc[::-1]
     with styled():
         figure, axes = plt.subplots(figsize=(7, 0.42 * len(table) + 1.2))
-        place = np.arange(len(table))
-        axes.hlines(place, table["low"], table["high"], lw=2.5, alpha=0.6)
-        axes.plot(table[value], place, "o")
+        height = np.arange(len(table))
+        axes.hlines(height, table["low"], table["high"], lw=2.5, alpha=0.6)
+        axes.plot(table[value], height, "o")
         if zero:
             axes.axvline(0, color="0.4", lw=1)
-        axes.set_yticks(place, table["name"])
+        axes.set_yticks(height, table["name"])
         axes.set(title=title, xlabel=xlabel, ylim=(-0.6, len(table) - 0.4))
     return figure
 

@@ -46,8 +46,8 @@ def death_told() -> Iterator[None]:
     try:
         yield
     except BrokenProcessPool as error:
-        found = re.search(r"\b(SIG[A-Z]+)\(-\d+\)", str(error))
-        how = f"of {found[1]}{HINTS.get(found[1], '')}" if found else "without a word"
+        signal = re.search(r"\b(SIG[A-Z]+)\(-\d+\)", str(error))
+        how = f"of {signal[1]}{HINTS.get(signal[1], '')}" if signal else "without a word"
         raise WorkerDiedError(
             f"a process that trained a fold died {how}; what is finished is kept, and the next run goes on from there"
         ) from error
