@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from kit.competition import images, table
+from kit.competition import images
+from kit.competition.csv_file import read_csv
 from kit.competition.folds import rare_notes
 from kit.competition.listing import CompetitionError, Listing
 from kit.competition.metrics import as_metric
@@ -77,6 +78,13 @@ class Competition:
             if not name or set(name) & UNWRITABLE:
                 raise CompetitionError(f"{self._place(name)}: a class's name must be writable as a CSV's, got {name!r}")
 
+    @property
+    def form(self) -> str:
+        """What a row of a submission holds: "probabilities" of all classes, a "label", or several in a row as "lists"."""
+        if len(self.label_columns) > 1:
+            return "probabilities"
+        return "label" if self.task == "single" else "lists"
+
     def _place(self, name: str) -> str:
         """The folder, and the first training row of a class where it has one."""
         rows = self.train.index[self.train["label"] == name]
@@ -85,21 +93,21 @@ class Competition:
     def solution(self) -> pd.DataFrame | None:
         """Columns id, label, usage ("Public" or "Private"), where a `solution.csv` lies in the folder.
 
-        With task "multi", the label columns as whole numbers stand in the place of label.
+        Several label columns stand, as whole numbers, in the place of label.
         """
         path = self.folder / "solution.csv"
         if not path.exists():
             return None
         wanted = [self.id_column, *self.label_columns, "Usage"]
-        found = table.read_csv(path)
+        found = read_csv(path)
         if list(found.columns) != wanted:
             raise CompetitionError(f"{path}: line 1: must be {','.join(wanted)}, got {','.join(found.columns)}")
-        found.columns = ["id", *(["label"] if self.task == "single" else self.label_columns), "usage"]
+        found.columns = ["id", *(["label"] if len(self.label_columns) == 1 else self.label_columns), "usage"]
         for line in found.index[~found["usage"].isin(["Public", "Private"])]:
             raise CompetitionError(
                 f"{path}: line {line}: Usage must be Public or Private, got {found.at[line, 'usage']!r}"
             )
-        if self.task == "multi":
+        if len(self.label_columns) > 1:
             found = self._as_numbers(found, path)
         return found.reset_index(drop=True)
 
@@ -131,8 +139,8 @@ def _read(listing: Listing, layout: Callable[[Listing], Any] | None) -> dict:
     if layout is not None and (given := layout(listing)) is not None:
         return _checked_fields(given, getattr(layout, "__name__", type(layout).__name__))
     for name, (markers, read) in LAYOUTS.items():
-        if any(marker in listing for marker in markers):
-            return _checked_fields(read(listing), name)
+        if any(marker in listing for marker in markers) and (given := read(listing)) is not None:
+            return _checked_fields(given, name)
         for marker in markers:
             if (listing.folder / marker).is_symlink():
                 raise CompetitionError(f"{listing.folder}/{marker}: {listing.fault(marker)}")
@@ -202,5 +210,6 @@ def _opened(listing: Listing, fields: dict) -> Competition:
     for group in near_equal(fields["classes"]):
         rows = [f"{told(name)} ({counts.get(name, 0)} rows)" if single else told(name) for name in group]
         notes.append(f"labels that look alike are {len(group)} classes: {', '.join(rows)}")
-    notes += rare_notes(train) if single else []
+    if fields.get("boxes") is None:  # with boxes no row is always trained on
+        notes += rare_notes(train, classes=None if single else fields["classes"])
     return Competition(folder=listing.folder, listing=listing, **{**fields, "notes": tuple(notes)})

@@ -11,6 +11,7 @@ and mp3.py.
 """
 
 import io
+import mmap
 import os
 import struct
 from collections.abc import Iterator
@@ -40,8 +41,8 @@ def whole_source(path: Path) -> Path | io.BytesIO:
             return path
         size = os.fstat(file.fileno()).st_size
         if magic[:4] == b"OggS":
-            file.seek(0)
-            rule = _ogg_fault(file.read())
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:  # of hours, it need not be in memory
+                rule = _ogg_fault(content)
         elif magic[:4] in (b"RIFF", b"RIFX", b"RF64"):
             rule = _riff_fault(file, size, ">" if magic[:4] == b"RIFX" else "<")
         elif magic[:4] == b"FORM":
@@ -155,7 +156,7 @@ def _nist_fault(head: bytes, length: int) -> str | None:
     return CUT if start + counts[0] * counts[1] * counts[2] > length else None
 
 
-def _ogg_fault(content: bytes) -> str | None:
+def _ogg_fault(content: mmap.mmap) -> str | None:
     offset, begun, ended, pages = 0, set(), set(), {}
     while content[offset : offset + 4] == b"OggS" and offset + 27 <= len(content):
         flags = content[offset + 5]

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 import pandas as pd
 
 from kit.competition.listing import Listing, Problems
-from kit.competition.table import fault_notes
+from kit.competition.row_checks import fault_notes
 
 MARKER = "metadata.json"
 

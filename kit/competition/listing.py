@@ -74,6 +74,32 @@ class Listing:
         """The files that have this path, in any Unicode form, without their suffix."""
         return self._by_stem.get(nfc(stem), [])
 
+    def of_name(self, name: str) -> list[str]:
+        """The files of exactly this name, without folders, in any folder."""
+        return self._by_name.get(name, [])
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[str]]:
+        groups: dict[str, list[str]] = {}
+        for path in self.entries:
+            groups.setdefault(path.rpartition("/")[2], []).append(path)
+        return groups
+
+    def in_any_folder(self, name: str) -> list[str]:
+        """The files whose path ends with this name, as `match` takes one; without any, those whose path without its
+        suffix does."""
+        stem, suffix = _stem_and_suffix(name)
+        found = [path for path in self._ending_with(stem) if _stem_and_suffix(path)[1] == suffix]
+        return found or self._ending_with(nfc(name))
+
+    def _ending_with(self, stem: str) -> list[str]:
+        paths = self._by_last_part.get(stem.rpartition("/")[2], [])
+        return [path for path in paths if f"/{_stem_and_suffix(path)[0]}".endswith(f"/{stem}")]
+
+    @cached_property
+    def _by_last_part(self) -> dict[str, list[str]]:
+        return self._grouped(lambda stem: stem.rpartition("/")[2])
+
     @cached_property
     def _by_stem(self) -> dict[str, list[str]]:
         return self._grouped(lambda stem: stem)

@@ -11,13 +11,14 @@ fault, so that it does not cost the submission: it is given the class priors.
 import math
 
 import pandas as pd
-import soundfile
 
-from kit.competition.audio_files import FOREIGN, convert_hint, find_audio, is_audio
-from kit.competition.containers import AudioError, whole_source
+from kit.competition.audio_files import find_audio
+from kit.competition.csv_file import read_csv
+from kit.competition.headers import audio_header
 from kit.competition.labels import known_text
 from kit.competition.listing import Listing, Problems
-from kit.competition.table import fault_notes, read_csv
+from kit.competition.row_checks import fault_notes, unnamed_notes
+from kit.competition.sample import SAMPLE
 
 MARKER = "train_tp.csv"
 FILES = ("train_tp.csv", "train_fp.csv")
@@ -38,7 +39,7 @@ def read_rfcx(listing: Listing) -> dict:
     )
     test["where"] = [f"sample_submission.csv: line {line}" for line in test.index]
     test = test.reset_index(drop=True)
-    headers = {path: _header(listing, path) for path in [*boxes["path"].unique(), *test["path"].unique()]}
+    headers = {path: audio_header(listing, path) for path in [*boxes["path"].unique(), *test["path"].unique()]}
     rate = _common_rate(headers)
     faults = {path: _fault(header, rate) for path, header in headers.items()}
     _check_boxes(boxes, classes, headers, faults, problems)
@@ -50,6 +51,7 @@ def read_rfcx(listing: Listing) -> dict:
     problems.raise_if_any()
     test["fault"] = test["path"].map(faults)
     train = _recordings(boxes)
+    used = [*train["path"], *test["path"]]
     return {
         "layout": "rfcx",
         "features": "wave",
@@ -63,7 +65,7 @@ def read_rfcx(listing: Listing) -> dict:
         "task": "multi",
         "metric": "lwlrap",
         "boxes": boxes[["id", "label", "true", "t_min", "t_max", "f_min", "f_max"]],
-        "notes": _notes(listing, train, test),
+        "notes": (*unnamed_notes(listing, used, " or ".join(FILES), SAMPLE), *fault_notes(test)),
     }
 
 
@@ -88,23 +90,6 @@ def _read_boxes(listing: Listing, file: str, problems: Problems) -> pd.DataFrame
         table[column] = numbers
     table["label"] = "s" + table["species_id"]
     return table.assign(true=file == FILES[0]).rename(columns={"recording_id": "id"})
-
-
-def _header(listing: Listing, path: str) -> tuple[float, int] | str:
-    """Length in seconds and sample rate of an audio file, or the rule that it breaks."""
-    if rule := listing.fault(path):
-        return f"{rule}: looked for {path}" if rule.startswith("no such") else rule
-    file = listing.folder / path
-    try:
-        found = soundfile.info(
-            whole_source(file) if path.lower().endswith(".mp3") else file
-        )  # whose length may be a guess
-    except AudioError as error:
-        return str(error)
-    except soundfile.LibsndfileError as error:
-        hint = f"; {convert_hint(path)}" if path.lower().endswith(FOREIGN) else ""
-        return f"not audio that can be read ({error.error_string}){hint}"
-    return (found.frames / found.samplerate, found.samplerate) if found.frames else "holds no samples"
 
 
 def _common_rate(headers: dict) -> int | None:
@@ -140,15 +125,3 @@ def _recordings(boxes: pd.DataFrame) -> pd.DataFrame:
         label = known_text(found["label"][found["true"]], found["label"][~found["true"]])
         rows.append({"id": name, "path": path, "label": label, "where": found["where"].iloc[0].split(" (")[0]})
     return pd.DataFrame(rows)
-
-
-def _notes(listing: Listing, train: pd.DataFrame, test: pd.DataFrame) -> tuple[str, ...]:
-    notes = []
-    for folder, table, name in (
-        ("train", train, "train_tp.csv or train_fp.csv"),
-        ("test", test, "sample_submission.csv"),
-    ):
-        audio = set(filter(is_audio, listing.below(folder)))
-        if extra := audio - set(table["path"]):
-            notes.append(f"{len(extra)} audio files in {folder}/ are not in {name}, such as {min(extra)}")
-    return (*notes, *fault_notes(test))

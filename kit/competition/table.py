@@ -1,160 +1,175 @@
-"""A plain table: `train.csv` (file, label, optional groups), `sample_submission.csv` (file, label), audio below.
+"""A table of any usual form: training rows in `train.csv`, or by folders; test rows in `sample_submission.csv`.
 
-The sample names the columns: its first is the file, its second the label; `train.csv` has both. What is wrong with a
+    sample.py         the sample's first column holds the test's ids, the others are classes or the label
+    train_table.py    `train.csv`, or several such as `train_curated.csv` and `train_noisy.csv`
+    train_folders.py  no table: a label is the name of the folder that a file lies in
+    test_table.py     test rows, where there is a `test.csv` by what it says of their ids
+
+The audio may lie in any folder. A row has one label, or a list of them, or a column a class. What is wrong with a
 training file is an error. A test file that can't be used is kept, with its fault: it costs its own row alone.
 """
 
-import csv
-import io
-import os
-from pathlib import Path
+import re
 
 import pandas as pd
 
-from kit.competition.audio_files import find_audio, is_audio
-from kit.competition.groups import group_column, group_notes
+from kit.competition.audio_files import is_audio
+from kit.competition.label_fields import FORMS
+from kit.competition.labels import known_text
 from kit.competition.listing import CompetitionError, Listing, Problems
 from kit.competition.names import told
+from kit.competition.row_checks import check_once, check_shared, fault_notes, unnamed_notes
+from kit.competition.sample import SAMPLE, Sample, read_sample
+from kit.competition.sample_rows import read_sample_rows
+from kit.competition.train_folders import read_train_folders
+from kit.competition.train_table import read_train_table
 
-MARKER = "train.csv"
+MARKER = ("train.csv", "train_curated.csv", SAMPLE)
+TABLES = re.compile(r"train([_-][^/]+)?\.csv")
+SHOWN = 5  # names in a note
 
 
-def read_table(listing: Listing) -> dict:
-    """The fields of a Competition. Raises CompetitionError naming every bad row."""
-    train, sample = read_csv(listing.folder / "train.csv"), read_csv(listing.folder / "sample_submission.csv")
-    if len(sample.columns) != 2:
-        raise CompetitionError(
-            f"{listing.folder}/sample_submission.csv: must have two columns, file and label, "
-            f"got {', '.join(sample.columns)}"
-        )
-    id_column, label_column = sample.columns
-    problems = Problems(listing.folder)
-    for column in (id_column, label_column):
-        if column not in train.columns:
-            problems.add("train.csv", f"has no column {column!r}, which sample_submission.csv names")
+def read_table(listing: Listing, joined_by: str | None = None) -> dict | None:
+    """The fields of a Competition, or None where the folder holds no audio and no training table.
+
+    joined_by: the form of the labels, a key of label_fields.FORMS; None tells it from the table.
+    Raises CompetitionError naming every bad row.
+    """
+    if joined_by not in (None, *FORMS):
+        raise ValueError(f"joined_by must be None or one of {', '.join(map(repr, FORMS))}, got {joined_by!r}")
+    files = _tables(listing)
+    if not files and not any(map(is_audio, listing.entries)):
+        return None
+    sample, problems = read_sample(listing), Problems(listing.folder)
+    train, notes = _train(listing, files, sample, joined_by, problems)
+    test, test_notes = read_sample_rows(listing, sample, problems, train["path"])
+    check_shared(train, test, problems)
+    classes = sample.classes or tuple(sorted(set().union(*train["labels"]) - {sample.nothing}))
+    if len(classes) < 2:
+        problems.add(f"{files[0]}: {sample.columns[0]}" if files else "folders", "must have at least two classes")
     problems.raise_if_any()
-    taken = (id_column, label_column)
-    group = group_column(list(train.columns), taken)
-    notes = group_notes(train, "train.csv", group, taken)
-    # Only these: another column may have a name that means something here, such as id or fault.
-    used = {id_column: "id", label_column: "label"} | ({group: "group"} if group else {})
-    train = train[list(used)].rename(columns=used)
-    train["path"], _ = _find(train["id"], "train", "train.csv", listing, problems)
-    test = pd.DataFrame({"id": sample[id_column]})
-    test["path"], test["fault"] = _find(test["id"], "test", "sample_submission.csv", listing, problems)
-    _check_values(train, label_column, group, problems)
-    _check_shared(train, test, problems)
-    problems.raise_if_any()
+    used = [*train["path"], *test["path"]]
+    train, class_notes = _of_classes(listing, train, classes, sample)
+    several = bool(sample.nothing) or (train["labels"].map(len) != 1).any()
+    metric, why = _metric(train, several, sample)
+    if several and sample.classes is None:
+        _check_joinable(listing, classes, sample)
     return {
         "layout": "table",
         "features": "wave",
         "n_mels": None,
-        "train": _placed(train, "train.csv"),
-        "test": (test := _placed(test, "sample_submission.csv")),
-        "classes": tuple(sorted(train["label"].unique())),
-        "id_column": id_column,
-        "label_columns": (label_column,),
-        "cluster": "group" if group else None,
-        "notes": (*notes, *_unnamed(listing, train, test), *fault_notes(test)),
-    }
+        "train": _labelled(train, several),
+        "test": test.assign(audio=test["path"]),
+        "classes": classes,
+        "id_column": sample.id_column,
+        "label_columns": sample.columns,
+        "cluster": "group" if "group" in train else None,
+        "task": "multi" if several else "single",
+        "metric": metric,
+        "nothing": sample.nothing,
+        "notes": (
+            *notes, *class_notes, *why, *unnamed_notes(listing, used, " or ".join(files) or "any row", SAMPLE),
+            *(test_notes or fault_notes(test)),
+        ),
+    }  # fmt: skip
 
 
-def read_csv(path: Path) -> pd.DataFrame:
-    """A CSV with every field as text, so that `00000001` and `NA` stay what they are, by the line a row starts on.
+def _tables(listing: Listing) -> list[str]:
+    """train.csv, or all tables named as parts of one; none where folders are all there is."""
+    if "train.csv" not in listing and (listing.folder / "train.csv").is_symlink():
+        raise CompetitionError(f"{listing.folder}/train.csv: {listing.fault('train.csv')}")
+    tables = sorted(path for path in listing.entries if TABLES.fullmatch(path))
+    return ["train.csv"] if "train.csv" in tables else tables
 
-    Raises CompetitionError: missing, a link out, not UTF-8, ragged, without rows, a column named twice.
+
+def _train(
+    listing: Listing, files: list[str], sample: Sample, joined_by: str | None, problems: Problems
+) -> tuple[pd.DataFrame, list[str]]:
+    """Columns id, path, labels, beside, where and, if known, group and source."""
+    if not files:
+        train = read_train_folders(listing, problems)
+        return train, ["labels are the names of the folders, for there is no train.csv"]
+    parts, notes = [], []
+    for file in files:
+        rows, told_of = read_train_table(listing, file, sample, joined_by, problems)
+        if len(files) > 1:
+            rows["source"] = file.removeprefix("train").removesuffix(".csv").strip("_-")
+        parts.append(rows)
+        notes += told_of
+    train = pd.concat(parts, ignore_index=True)
+    if "group" in train and train["group"].isna().any():
+        train = train.drop(columns="group")
+        notes.append(f"folds: groups are not used, for not all of {', '.join(files)} have them")
+    check_once(train, ["path"], "file", problems)
+    check_once(train.drop_duplicates("path"), ["id"], "id", problems)
+    return train, notes
+
+
+def _of_classes(
+    listing: Listing, train: pd.DataFrame, classes: tuple[str, ...], sample: Sample
+) -> tuple[pd.DataFrame, list[str]]:
+    """The rows with the labels that are classes, and notes of labels that are none and of classes without a row.
+
+    Where every row has one label, a row whose label is no class is left out; it teaches nothing that is asked for.
     """
-    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(path.parent)):
-        raise CompetitionError(f"{path}: the link leaves the competition's folder")
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise CompetitionError(f"{path}: no such file on disk") from None
-    except OSError as error:
-        raise CompetitionError(f"{path}: must be a file that can be read ({error.strerror})") from None
-    rows = _csv_rows(content, path)
-    if len(rows) < 2:
-        raise CompetitionError(f"{path}: must have a header and at least one row")
-    (first, header), *rows = rows
-    if len(set(header)) < len(header):
-        raise CompetitionError(f"{path}: line {first}: a column is named twice: {', '.join(header)}")
-    for line, row in rows:
-        if len(row) != len(header):
-            raise CompetitionError(f"{path}: line {line}: must have {len(header)} fields, got {len(row)}")
-    return pd.DataFrame([row for _, row in rows], columns=header, index=[line for line, _ in rows], dtype=object)
+    known, single = set(classes), (train["labels"].map(len) == 1).all() and not sample.nothing
+    others: dict[str, list[str]] = {}
+    for labels, where in zip(train["labels"], train["where"], strict=True):
+        for name in set(labels) - known - {sample.nothing}:
+            others.setdefault(name, []).append(where)
+    notes = [
+        f"label {told(name)} is no class of {SAMPLE} and is left out: {len(rows)} rows, the first {rows[0]}"
+        for name, rows in list(others.items())[:SHOWN]
+    ]
+    if len(others) > SHOWN:
+        notes.append(f"… and {len(others) - SHOWN} more labels that are no class of {SAMPLE}")
+    train = train.assign(labels=[tuple(name for name in names if name in known) for names in train["labels"]])
+    train = train[train["labels"].map(len) == 1] if single else train
+    if train["labels"].map(len).sum() == 0:
+        raise CompetitionError(f"{listing.folder}: no training row has a class of {SAMPLE}, such as {told(classes[0])}")
+    if unseen := sorted(known - set().union(*train["labels"])):
+        names = ", ".join(map(told, unseen[:SHOWN])) + (", …" if len(unseen) > SHOWN else "")
+        notes.append(f"{len(unseen)} of {len(classes)} classes have no training row: {names}")
+    return train.reset_index(drop=True), notes
 
 
-def _csv_rows(content: bytes, path: Path) -> list[tuple[int, list[str]]]:
-    """The rows that are not blank, each with the line that it starts on."""
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise CompetitionError(f"{path}: line {line}: not a UTF-8 CSV ({error.reason})") from None
-    if "\0" in text:
-        line = text.count("\n", 0, text.index("\0")) + 1
-        raise CompetitionError(f"{path}: line {line}: not a UTF-8 CSV (a NUL byte)")
-    reader, rows, line = csv.reader(io.StringIO(text, newline=""), strict=True), [], 1
-    try:
-        for row in reader:
-            if row:
-                rows.append((line, row))
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise CompetitionError(f"{path}: line {line}: not a UTF-8 CSV ({error})") from None
-    return rows
+def _labelled(train: pd.DataFrame, several: bool) -> pd.DataFrame:
+    """With label and audio; of several labels, those beside are unknown and all others absent."""
+    if several:
+        classes = set().union(*train["labels"])
+        beside = train.get("beside", pd.Series([()] * len(train)))
+        labels = [
+            known_text(names, unknown=[name for name in also if name in classes], rest_absent=True)
+            for names, also in zip(train["labels"], beside, strict=True)
+        ]
+    else:
+        labels = [name for (name,) in train["labels"]]
+    train = train.drop(columns=["labels", "beside"], errors="ignore")
+    return train.assign(label=labels, audio=train["path"])
 
 
-def _placed(table: pd.DataFrame, file: str) -> pd.DataFrame:
-    where = [f"{file}: line {line}" for line in table.index]
-    return table.assign(audio=table["path"], where=where).reset_index(drop=True)
-
-
-def fault_notes(test: pd.DataFrame) -> list[str]:
-    """A note for each test row that can't be used."""
-    return [
-        f"{row.where} ({row.id}): {row.fault}; it will be given the class priors"
-        for row in test[test["fault"] != ""].itertuples()
+def _metric(train: pd.DataFrame, several: bool, sample: Sample) -> tuple[str, list[str]]:
+    """The metric that stands until another is given, and why."""
+    other = "open_competition(…, metric=…) takes another"
+    if not several:
+        why = [] if sample.classes is None else [f"metric: accuracy, for every row has one label; {other}"]
+        return "accuracy", why
+    if sample.classes is None:
+        return "f1_rows", [f"metric: f1_rows, for {SAMPLE} takes lists of labels; {other}"]
+    if (train["labels"].map(len) > 0).all():
+        return "lwlrap", [
+            f"metric: lwlrap, for {SAMPLE} takes probabilities and every row has a label to rank; {other}"
+        ]
+    return "roc_auc", [
+        f"metric: roc_auc, for {SAMPLE} takes probabilities and lwlrap leaves out rows without label; {other}"
     ]
 
 
-def _find(ids: pd.Series, folder: str, table: str, listing: Listing, problems: Problems) -> tuple[list[str], list[str]]:
-    """Each id's path, and what is wrong with its file where that costs its row alone: in the test part, if not all."""
-    paths, faults, seen = [], [], {}
-    for line, name in ids.items():
-        path, rule = find_audio(listing, name, folder)
-        before = seen.setdefault(path, line)
-        forgiven = folder == "test" and not listing.path_fault(path)
-        if before != line:
-            spelt = f", {told(ids[before])}, spelt {told(name)}" if ids[before] != name else ""
-            problems.add(f"{table}: line {line} ({name})", f"the same file as line {before}{spelt}")
-        elif rule and not forgiven:
-            problems.add(f"{table}: line {line} ({name})", rule)
-        paths.append(path)
-        faults.append(rule or "")
-    if folder == "test" and all(faults):
-        problems.add(table, f"no test file can be used, such as {ids.iloc[0]}: {faults[0]}")
-    return paths, faults
-
-
-def _check_values(train: pd.DataFrame, label_column: str, group: str | None, problems: Problems) -> None:
-    for column, name in (("label", label_column), ("group", group)):
-        if column in train.columns:
-            for line in train.index[train[column].str.strip() == ""]:
-                problems.add(f"train.csv: line {line} ({train.at[line, 'id']})", f"{name} is empty")
-    if train["label"].nunique() < 2:
-        problems.add(f"train.csv: {label_column}", "must have at least two classes")
-
-
-def _check_shared(train: pd.DataFrame, test: pd.DataFrame, problems: Problems) -> None:
-    for path in sorted(set(train["path"]) & set(test["path"])):
-        problems.add("sample_submission.csv", f"{path} is also a training file")
-
-
-def _unnamed(listing: Listing, train: pd.DataFrame, test: pd.DataFrame) -> tuple[str, ...]:
-    notes = []
-    for folder, table, name in (("train", train, "train.csv"), ("test", test, "sample_submission.csv")):
-        audio = set(filter(is_audio, listing.below(folder)))
-        if extra := audio - set(table["path"]):
-            notes.append(f"{len(extra)} audio files in {folder}/ are not in {name}, such as {min(extra)}")
-    return tuple(notes)
+def _check_joinable(listing: Listing, classes: tuple[str, ...], sample: Sample) -> None:
+    """Spaces join names in a submission."""
+    for name in classes:
+        if name.split() != [name]:
+            raise CompetitionError(
+                f"{listing.folder}/{SAMPLE}: {sample.columns[0]} lists labels with spaces between them, so that a "
+                f"class's name can hold none, got {told(name)}"
+            )

@@ -33,6 +33,7 @@ class Species:
     trill_hz: float
     trill_moves_pitch: bool
     season: int
+    overtone: float = 0.0  # amplitude of a second harmonic against the first's
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,10 @@ def _note(species: Species, pitch: float, pace: float, rate_hz: int) -> np.ndarr
     if species.trill_hz and species.trill_moves_pitch:
         height = 0.7 * height + 0.15 + 0.15 * trill
     hz = pitch * species.low_hz * (species.high_hz / species.low_hz) ** height
-    wave = np.sin(2 * np.pi * np.cumsum(hz) / rate_hz)
+    phase = 2 * np.pi * np.cumsum(hz) / rate_hz
+    wave = np.sin(phase)
+    if species.overtone:
+        wave = wave + species.overtone * np.sin(2 * phase)
     envelope = np.minimum(1, np.minimum(u / 0.1, (1 - u) / 0.3))
     if species.trill_hz and not species.trill_moves_pitch:
         envelope = envelope * (0.55 + 0.45 * trill)
@@ -154,12 +158,20 @@ def _who_calls(forest: list[Species], rng: np.random.Generator) -> np.ndarray:
 def _add_call(wave, power, species: Species, place: int, level_db: float, rate_hz: int, rng) -> Call:
     """Mix one call into the wave, in place: it is the recording that is being made."""
     call = sing(species, rate_hz, rng)[: len(wave)]
-    hz = np.arange(len(power)) * rate_hz / len(wave)
-    low, high = 0.97 * species.low_hz, 1.03 * species.high_hz
-    noise = power[(hz >= low) & (hz <= high)].sum()
+    low, high, noise = band(species, power, rate_hz, len(wave))
     start = int(rng.integers(0, len(wave) - len(call) + 1))
     wave[start : start + len(call)] += call * np.sqrt(noise * 10 ** (level_db / 10))
     return Call(place, start / rate_hz, (start + len(call)) / rate_hz, low, high, level_db)
+
+
+def band(species: Species, power: np.ndarray, rate_hz: int, n: int) -> tuple[float, float, float]:
+    """A call's lowest and highest frequency (Hz), and what a noise of n samples has there of its mean square.
+
+    power: of each bin of the noise's real spectrum.
+    """
+    hz = np.arange(len(power)) * rate_hz / n
+    low, high = 0.97 * species.low_hz, 1.03 * species.high_hz
+    return low, high, power[(hz >= low) & (hz <= high)].sum()
 
 
 def _heard(calls: list[Call], rng: np.random.Generator) -> list[Call]:

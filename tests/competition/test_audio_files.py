@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from kit.competition.audio_files import convert_hint, find_audio
+from kit.competition.audio_files import convert_hint, find_audio, find_in_any_folder, part_of
 from kit.competition.competition import open_competition
 from kit.competition.listing import CompetitionError, Listing
 from kit.data.audio import AudioError, load_wave
@@ -200,3 +200,58 @@ def test_folds_are_told_at_opening(tmp_path):
     notes = open_competition(folder).notes
     assert notes[0] == "folds: rows of train.csv with the same speaker stay together (3 of them)"
     assert notes[1].startswith("class 'owl': of one group, in the training part of every fold")
+
+
+@pytest.fixture
+def scattered(tmp_path):
+    """Files of some names in several folders."""
+    for path in ("a/x/1.wav", "b/2.wav", "b/deep/2.wav", "b/3.flac", "b/3.wav", "test/4.wav", "train/5.wav", "c/6.txt"):
+        sound(tmp_path / path)
+    (tmp_path / "c/7.wav").write_bytes(b"")
+    return Listing(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "row", "path"),
+    [
+        ("1.wav", "train", (), "a/x/1.wav"),
+        ("1.WAV", "train", (), "a/x/1.wav"),
+        ("1", "test", (), "a/x/1.wav"),
+        ("x/1.wav", "train", (), "a/x/1.wav"),
+        ("2", "train", ("2", "deep"), "b/deep/2.wav"),
+        ("2.wav", "train_noisy", ("deep", "other"), "b/deep/2.wav"),
+        ("deep/2.wav", "train", (), "b/deep/2.wav"),
+        ("3", "train", (), "b/3.flac"),  # of one folder, the form that is preferred
+        ("4", "test", (), "test/4.wav"),
+        ("5", "train_noisy", (), "train/5.wav"),
+    ],
+)
+def test_a_file_is_found_in_any_folder(scattered, name, folder, row, path):
+    assert find_in_any_folder(scattered, name, folder, row) == (path, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "rule"),
+    [
+        ("2.wav", "train", "must say which file it is, 'b/2.wav' or 'b/deep/2.wav', by its folder"),
+        ("2", "test", "must say which file it is, 'b/2.wav' or 'b/deep/2.wav', by its folder"),
+        ("4.wav", "train", "no such file on disk: looked for train/4.wav"),  # there is one of the test
+        ("5.wav", "test/audio", "no such file on disk: looked for test/audio/5.wav"),
+        ("6", "train", "no such file on disk: looked for train/6"),  # no audio
+        ("7.wav", "train", "the file is empty"),
+        (
+            "../a/x/1.wav",
+            "train",
+            "the path leaves the competition's folder: it must be relative to it, without .., got",
+        ),
+        ("", "train", "the path must be a non-empty string, got ''"),
+    ],
+)
+def test_what_is_in_no_folder_or_in_several_is_told(scattered, name, folder, rule):
+    assert find_in_any_folder(scattered, name, folder)[1].startswith(rule)
+
+
+def test_the_part_of_a_folder():
+    paths = {"train/a.wav": "train", "TEST_audio/a.wav": "test", "x/train_1/test/a.wav": "train", "train.wav": None}
+    assert {path: part_of(path) for path in paths} == paths
+    assert part_of("trainers/a.wav") is None and part_of("example_test_audio/a.wav") is None

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+
+from tests.competition.table_folders import make_columns, make_cornell, make_freesound, make_speech_commands
 
 BOXES = "recording_id,species_id,songtype_id,t_min,f_min,t_max,f_max\n"
 
@@ -58,6 +61,24 @@ def rfcx(tmp_path):
     (folder / "train_fp.csv").write_text(BOXES + "bb,1,1,0.01,90,0.05,180\n")
     (folder / "sample_submission.csv").write_text("recording_id,s0,s1\ntt,0,0\n")
     return folder
+
+
+@pytest.fixture(scope="session")
+def contests(tmp_path_factory):
+    """Folders in the shape of real contests that are tables, by name."""
+    home, makers = (
+        tmp_path_factory.mktemp("contests"),
+        (make_columns, make_cornell, make_freesound, make_speech_commands),
+    )
+    return {
+        maker.__name__.removeprefix("make_"): maker(home / maker.__name__.removeprefix("make_")) for maker in makers
+    }
+
+
+@pytest.fixture
+def contest(contests, tmp_path):
+    """contest(name) is a copy of one of them."""
+    return lambda name: shutil.copytree(contests[name], tmp_path / name)
 
 
 @pytest.fixture

@@ -84,7 +84,7 @@ def opened(folder):
         return
     assert len(competition.train) and len(competition.test) and len(set(competition.classes)) >= 2
     assert competition.train["path"].map(competition.listing.fault).isna().all()
-    assert competition.train["path"].is_unique
+    assert competition.train["path"].is_unique or "start_seconds" in competition.train
 
 
 @pytest.mark.parametrize("examples", EXAMPLES)
@@ -103,10 +103,13 @@ def test_json(hw4, file, examples):
 @pytest.mark.parametrize(
     ("layout", "file"),
     [("table", "train.csv"), ("table", "sample_submission.csv")]
-    + [("rfcx", name) for name in ("train_tp.csv", "train_fp.csv", "sample_submission.csv")],
+    + [("rfcx", name) for name in ("train_tp.csv", "train_fp.csv", "sample_submission.csv")]
+    + [("freesound", name) for name in ("train_curated.csv", "sample_submission.csv")]
+    + [("cornell", name) for name in ("train.csv", "test.csv", "sample_submission.csv")]
+    + [("columns", "train.csv"), ("speech_commands", "train/validation_list.txt")],
 )
-def test_csv(request, layout, file, examples):
-    folder = request.getfixturevalue(layout)
+def test_csv(request, contest, contests, layout, file, examples):
+    folder = contest(layout) if layout in contests else request.getfixturevalue(layout)
     content = (folder / file).read_bytes()
 
     def check(edits):
@@ -218,18 +221,18 @@ def test_audio(tmp_path, kind, examples):
 
 
 @pytest.mark.parametrize("examples", EXAMPLES)
-@pytest.mark.parametrize("task", ["single", "multi"])
-def test_submissions(tmp_path, task, examples):
+@pytest.mark.parametrize("form", ["label", "lists", "probabilities"])
+def test_submissions(tmp_path, form, examples):
     """What passes holds the ids of the test, each once, whatever else was done to it."""
-    ids, multi = [f"u{number}" for number in range(4)], task == "multi"
+    ids, several = [f"u{number}" for number in range(4)], form == "probabilities"
     classes = ("a", "b,c", "d")
     competition = Competition(
         folder=tmp_path, layout="table", features="wave", n_mels=None, classes=classes, id_column="Id", cluster=None,
         train=pd.DataFrame({"id": [], "label": [], "where": []}), test=pd.DataFrame({"id": ids}),
-        label_columns=("s0", "s1", "s2") if multi else ("Category",), task=task,
+        label_columns=("s0", "s1", "s2") if several else ("Category",), task="single" if form == "label" else "multi",
     )  # fmt: skip
-    rows = ["Id,s0,s1,s2", *(f"u{n},0.{n},{n}e-1,.{n}" for n in range(4))] if multi else ["Id,Category"]
-    rows += [] if multi else ["u0,a", 'u1,"b,c"', "u2,d", "u3,a"]
+    rows = ["Id,s0,s1,s2", *(f"u{n},0.{n},{n}e-1,.{n}" for n in range(4))] if several else ["Id,Category"]
+    rows += [] if several else ["u0,a", 'u1,"b,c"', "u2,d", "u3,d a" if form == "lists" else "u3,a"]
     content, path = "\n".join(rows).encode() + b"\n", Path("x.csv")
     assert len(check_content(content, path, competition)) == 4
 
@@ -240,9 +243,10 @@ def test_submissions(tmp_path, task, examples):
             assert str(error).startswith("x.csv")
             return
         assert sorted(found["Id"]) == ids
-        if multi:
+        if several:
             assert found.iloc[:, 1:].astype(float).stack().between(0, 1).all()
         else:
-            assert found["Category"].isin(classes).all()
+            names = found["Category"].str.split(" ") if form == "lists" else found["Category"].map(lambda name: [name])
+            assert all(set(row) <= {*classes, ""} and (form == "lists" or row != [""]) for row in names)
 
     search(2 * examples, mutations(TEXT), check)

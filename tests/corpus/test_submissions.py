@@ -39,28 +39,34 @@ class Valid:
         return 2 + row + sum(field.count("\n") for before in self.rows[:row] for field in before)
 
 
-def valid(seed, folder, multi=None, least=1):
+def valid(seed, folder, form=None, least=1):
     """A competition and a submission for it: sizes, classes, orders, quotes, line ends, notations by the seed."""
     rng = np.random.default_rng(seed)
-    multi = bool(rng.integers(2)) if multi is None else multi
+    form = form or str(rng.choice(["label", "lists", "probabilities"]))
+    several = form == "probabilities"
     n_rows, n_classes = int(rng.integers(least, 60)), int(rng.integers(2, 1 + len(NAMES)))
     suffix = str(rng.choice([".pt", ".wav", "", "-ü"]))
     ids = [f"uttr-{number:0{rng.integers(1, 9)}d}{suffix}" for number in rng.permutation(10 * n_rows)[:n_rows]]
     ids = list(dict.fromkeys(ids))
-    classes = tuple(f"s{number}" for number in range(n_classes)) if multi else tuple(rng.permutation(NAMES)[:n_classes])
+    names = [name for name in NAMES if form == "label" or not set(name) & set(" \n")]
+    classes = (
+        tuple(f"s{number}" for number in range(n_classes)) if several else tuple(rng.permutation(names)[:n_classes])
+    )
     classes = tuple(map(str, classes))
-    id_column, label = ("recording_id", "s0") if multi else (str(rng.choice(["Id", "file"])), "Category")
+    id_column, label = ("recording_id", "s0") if several else (str(rng.choice(["Id", "file"])), "Category")
     folder.mkdir(parents=True)
     competition = Competition(
         folder=folder, layout="table", features="wave", n_mels=None, classes=classes, cluster=None,
         train=pd.DataFrame({"id": [], "label": [], "where": []}), test=pd.DataFrame({"id": ids}),
-        id_column=id_column, label_columns=classes if multi else (label,), task="multi" if multi else "single",
+        id_column=id_column, label_columns=classes if several else (label,),
+        task="single" if form == "label" else "multi", nothing="nocall" if form == "lists" else "",
     )  # fmt: skip
     header = [id_column, *competition.label_columns]
     if rng.integers(2):  # a sample in an order of its own
         sample = [header, *([name, *["0"] * (len(header) - 1)] for name in rng.permutation(ids))]
         (folder / "sample_submission.csv").write_text("\n".join(map(",".join, sample)) + "\n")
-    fields = _probabilities(rng, len(ids), n_classes) if multi else _labels(rng, len(ids), classes)
+    draw = {"label": _labels, "lists": _lists, "probabilities": _probabilities}[form]
+    fields = draw(rng, len(ids), classes)
     rows = [[name, *row] for name, row in zip(ids, fields, strict=True)]
     rows = [rows[number] for number in rng.permutation(len(rows))]
     end, all_quoted, last_end = str(rng.choice(["\n", "\r\n"])), bool(rng.integers(2)), bool(rng.integers(2))
@@ -73,9 +79,16 @@ def _labels(rng, n_rows, classes):
     return [[name] for name in [*classes[: min(2, n_rows)], *drawn[2:]]]
 
 
-def _probabilities(rng, n_rows, n_classes):
+def _lists(rng, n_rows, classes):
+    """Of none of the classes up to all, in any order; at least two of them where there are two rows."""
+    names = np.array(classes, dtype=object)
+    drawn = [" ".join(rng.permutation(names[rng.random(len(names)) < 0.3])) or "nocall" for _ in range(n_rows)]
+    return [[text] for text in ["nocall", classes[0]][: min(2, n_rows)] + drawn[2:]]
+
+
+def _probabilities(rng, n_rows, classes):
     """Of every size down to 1e-30, 0 and 1 among them, in every notation."""
-    values = rng.random((n_rows, n_classes)) ** rng.choice([1, 3, 100])
+    values = rng.random((n_rows, len(classes))) ** rng.choice([1, 3, 100])
     values[:1], values[1:2] = 0.0, 1.0
     return [[str(rng.choice(FORMS)).format(float(value)) for value in row] for row in values]
 
@@ -92,8 +105,10 @@ def test_the_valid_files_differ(tmp_path):
     files = [valid(seed, tmp_path / str(seed)) for seed in range(80)]
     assert len({len(file.rows) for file in files}) > 25 and min(len(file.rows) for file in files) == 1
     assert len({file.competition.classes for file in files}) > 40
-    kinds = {(f.competition.task, f.end, f.all_quoted, f.last_end, any(f.competition.folder.iterdir())) for f in files}
-    assert len(kinds) > 24  # of 32
+    kinds = {
+        (f.competition.form, f.end, f.all_quoted, f.last_end, any(f.competition.folder.iterdir())) for f in files
+    }
+    assert len(kinds) > 36  # of 48
 
 
 # A fault takes a generator and a valid file of two rows or more, and gives the bytes, and the line that is to blame.
@@ -226,7 +241,15 @@ SINGLE_FAULTS = {
     "a class in quotes": a_value(lambda field: f"'{field}'"),
     "two classes": a_value(lambda field: f"{field} {field}"),
 }
-MULTI_FAULTS = {
+LISTS_FAULTS = {
+    "two spaces between names": a_value(lambda field: f"{field}  {field}"),
+    "a name twice": a_value(lambda field: f"{'7e7' if field == 'nocall' else field} {field}"),
+    "a name and no call": a_value(lambda field: f"{field} nocall"),
+    "commas between names": a_value(lambda field: f"{field},x y"),
+    "a Python list": a_value(lambda field: f"['{field}']"),
+    "no call in capitals": a_value(lambda field: "NOCALL"),
+}
+PROBABILITY_FAULTS = {
     "NaN": a_value(lambda field: "nan"),
     "inf": a_value(lambda field: "inf"),
     "above 1": a_value(lambda field: "1.000001"),
@@ -239,9 +262,9 @@ MULTI_FAULTS = {
 }
 
 
-def sow_and_check(kind, seed, folder, multi):
-    rng, file = np.random.default_rng(seed), valid(seed, folder, multi, least=3)
-    sow = {**FAULTS, **SINGLE_FAULTS, **MULTI_FAULTS}[kind]
+def sow_and_check(kind, seed, folder, form):
+    rng, file = np.random.default_rng(seed), valid(seed, folder, form, least=3)
+    sow = {**FAULTS, **OF_A_FORM[form]}[kind]
     path = folder / "x.csv"
     check_content(file.content(), path, file.competition)  # it was valid
     content, line = sow(rng, file)
@@ -252,12 +275,12 @@ def sow_and_check(kind, seed, folder, multi):
         assert caught.value.row == line, str(caught.value)
 
 
-KINDS = [(kind, multi) for kind in FAULTS for multi in (False, True)]
-KINDS += [(kind, False) for kind in SINGLE_FAULTS] + [(kind, True) for kind in MULTI_FAULTS]
+OF_A_FORM = {"label": SINGLE_FAULTS, "lists": LISTS_FAULTS, "probabilities": PROBABILITY_FAULTS}
+KINDS = [(kind, form) for form, faults in OF_A_FORM.items() for kind in {**FAULTS, **faults}]
 
 
 @pytest.mark.parametrize("seeds", [range(2), pytest.param(range(2, 60), marks=pytest.mark.nightly)], ids=["", "long"])
-@pytest.mark.parametrize(("kind", "multi"), KINDS)
-def test_no_fault_passes(kind, multi, seeds, tmp_path):
+@pytest.mark.parametrize(("kind", "form"), KINDS)
+def test_no_fault_passes(kind, form, seeds, tmp_path):
     for seed in seeds:
-        sow_and_check(kind, seed, tmp_path / str(seed), multi)
+        sow_and_check(kind, seed, tmp_path / str(seed), form)
