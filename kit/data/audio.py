@@ -1,7 +1,8 @@
-"""Waveforms from audio files, by soundfile."""
+"""Waveforms from audio files, by soundfile, a block at a time: no recording need fit in memory."""
 
-import math
+import io
 import warnings
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,11 @@ from torch import Tensor
 from kit.competition.audio_files import FOREIGN, convert_hint
 from kit.competition.containers import AudioError, whole_source
 from kit.data.features import HIGHEST_HZ
+from kit.data.resample import context, resampled
 
-MOST_SAMPLES = 2**28  # of all channels, at the file's rate or the one asked for: 1 GiB, 93 minutes at 48 kHz
+BLOCK_SAMPLES = 2**19  # of all channels, read at once: 16 s at 32 kHz
+MOST_SAMPLES = 2**28  # of a wave in memory, of all channels, at the file's rate or another: 93 minutes at 48 kHz
+MOST_STREAMED = 2**32  # of one that is read by blocks: a day at 48 kHz
 LOWEST_HZ = 1_000  # the filter and the wave of a resampling grow with the rates' ratio
 LOUDEST = 2.0**31  # a float file may hold whole numbers of 32 bits; beyond, a power spectrum would overflow
 UNKNOWN_FRAMES = 2**63 - 1  # libsndfile's word for a FLAC from a pipe, of which it then finds no end
@@ -37,58 +41,108 @@ def read_wave(path: str | Path, sample_rate_hz: int) -> tuple[Tensor, str]:
     Raises: AudioError where the file is missing, empty, unreadable, cut short, too long, too loud or holds NaN or
     infinity, or where its sample rate is none of sound.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise AudioError(f"audio file must exist, got {path}")
-    try:
-        with soundfile.SoundFile(whole_source(path)) as file:
-            promised, rate = file.frames, file.samplerate
-            _check_header(path, promised, file.channels, rate, sample_rate_hz)
-            samples = file.read(promised, dtype="float32", always_2d=True)  # (N, channels)
-    except soundfile.LibsndfileError as error:
-        hint = f"; {convert_hint(path)}" if path.suffix.lower() in FOREIGN else ""
-        raise AudioError(f"audio file must be readable by soundfile, got {path}: {error.error_string}{hint}") from error
-    if promised == 0:
-        raise AudioError(f"audio file must hold at least one sample, got {path}")
-    if len(samples) < promised:
-        raise AudioError(f"audio file must be as long as its header says, got {path}, which is cut short")
-    low, high = samples.min(), samples.max()  # NaN where one is
-    if not np.isfinite([low, high]).all():
-        raise AudioError(f"audio file must hold finite samples only, got {path}")
-    if max(-low, high) > LOUDEST:
-        raise AudioError(f"audio file must hold samples of at most {LOUDEST:g}, got {path} with {max(-low, high):g}")
-    mono, note = _one_channel(samples)
-    if high - low <= STEP:
-        note = SILENT
-    return torch.from_numpy(_resample(mono, rate, sample_rate_hz)), note  # (N,)
+    reader = WaveReader(path, sample_rate_hz, longest=MOST_SAMPLES)
+    wave = np.concatenate(list(reader))
+    return torch.from_numpy(wave), reader.note
 
 
-def _one_channel(samples: np.ndarray) -> tuple[np.ndarray, str]:
-    """(N, channels) -> their average (N,), or the loudest where they cancel, and a note of that."""
-    average, channels = samples.mean(axis=1), samples.shape[1]
-    if channels == 1:
-        return average, ""
-    power = np.square(samples).mean(axis=0, dtype=np.float64)  # (channels,)
-    if np.square(average).mean(dtype=np.float64) >= min(CANCELLED, 0.1 / channels) * power.mean():
-        return average, ""
-    return samples[:, power.argmax()].copy(), f"its {channels} channels cancel when averaged: the loudest is taken"
+class _Straight(soundfile.SoundFile):
+    """Read from end to end. soundfile seeks behind each block that it read, by which MP3's decoder loses its state."""
+
+    def seekable(self) -> bool:
+        return False
 
 
-def _check_header(path: Path, frames: int, channels: int, rate: int, to_hz: int) -> None:
-    """Before anything is read: memory is taken by what the header says."""
-    if not LOWEST_HZ <= rate <= HIGHEST_HZ:
-        raise AudioError(f"audio file must have a sample rate of {LOWEST_HZ} to {HIGHEST_HZ} Hz, got {path} of {rate}")
-    if frames == UNKNOWN_FRAMES:
-        raise AudioError(f"audio file must say in its header how long it is, got {path}")
-    if (most := max(frames * channels, frames * to_hz // rate)) > MOST_SAMPLES:
-        raise AudioError(f"audio file must be of at most {MOST_SAMPLES:,} samples, got {path} of {most:,}")
+class WaveReader:
+    """Iterates over blocks (n,) float32 that, end to end, are read_wave's wave, or its first `most` samples.
+
+    Afterwards `samples` is how many there were, `note` what is odd about them, or "". No more of the file is decoded
+    than they take; of several channels twice, since only the whole tells whether they cancel. `longest`: samples of a
+    file that is read at all.
+    Raises AudioErrors as read_wave does, some of them midway.
+    """
+
+    def __init__(self, path: str | Path, rate_hz: int, most: int | None = None, longest: int = MOST_STREAMED):
+        self.path, self.rate_hz, self.most, self.longest = Path(path), rate_hz, most, longest
+        self.low, self.high, self.samples, self.note = np.inf, -np.inf, 0, ""
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        if not self.path.is_file():
+            raise AudioError(f"audio file must exist, got {self.path}")
+        try:
+            with _Straight(whole_source(self.path)) as file:
+                frames = self._frames(file)
+                for block in resampled(self._mono(file, frames), file.samplerate, self.rate_hz):
+                    block = block if self.most is None else block[: self.most - self.samples]
+                    self.samples += len(block)
+                    yield block
+        except soundfile.LibsndfileError as error:
+            hint = f"; {convert_hint(self.path)}" if self.path.suffix.lower() in FOREIGN else ""
+            rule = f"must be readable by soundfile, got {self.path}: {error.error_string}{hint}"
+            raise AudioError(f"audio file {rule}") from error
+        if self.high - self.low <= STEP:
+            self.note = SILENT
+
+    def _frames(self, file: soundfile.SoundFile) -> int:
+        """How many frames to read, by what the header says, which is checked."""
+        frames, rate = file.frames, file.samplerate
+        if not LOWEST_HZ <= rate <= HIGHEST_HZ:
+            rule = f"must have a sample rate of {LOWEST_HZ} to {HIGHEST_HZ} Hz, got {self.path} of {rate}"
+            raise AudioError(f"audio file {rule}")
+        if frames == UNKNOWN_FRAMES:
+            raise AudioError(f"audio file must say in its header how long it is, got {self.path}")
+        if frames == 0:
+            raise AudioError(f"audio file must hold at least one sample, got {self.path}")
+        if self.most is not None:  # and what a filter needs after them
+            frames = min(frames, -(-self.most * rate // self.rate_hz) + context(rate, self.rate_hz))
+        if (most := max(frames * file.channels, frames * self.rate_hz // rate)) > self.longest:
+            raise AudioError(f"audio file must be of at most {self.longest:,} samples, got {self.path} of {most:,}")
+        return frames
+
+    def _mono(self, file: soundfile.SoundFile, frames: int) -> Iterator[np.ndarray]:
+        """Blocks (n,) of the channels' average, or of the loudest where they cancel."""
+        blocks = self._blocks(file, frames)
+        if file.channels == 1:
+            yield from (block[:, 0] for block in blocks)
+            return
+        if frames * file.channels <= BLOCK_SAMPLES:
+            blocks = list(blocks)
+            loudest = _cancelled(blocks)
+        else:
+            loudest = _cancelled(blocks)
+            blocks = self._again(file.name, frames)
+        if loudest is not None:
+            self.note = f"its {file.channels} channels cancel when averaged: the loudest is taken"
+        for block in blocks:
+            yield block.mean(axis=1) if loudest is None else block[:, loudest].copy()
+
+    def _again(self, source: Path | io.BytesIO, frames: int) -> Iterator[np.ndarray]:
+        """From another opening, for a seek to the start leaves MP3's decoder in another state."""
+        if isinstance(source, io.BytesIO):
+            source.seek(0)
+        with _Straight(source) as file:
+            yield from self._blocks(file, frames)
+
+    def _blocks(self, file: soundfile.SoundFile, frames: int) -> Iterator[np.ndarray]:
+        """Blocks (n, channels), checked."""
+        most = max(1, BLOCK_SAMPLES // file.channels)
+        for left in range(frames, 0, -most):
+            block = file.read(min(most, left), dtype="float32", always_2d=True)
+            if len(block) < min(most, left):
+                raise AudioError(f"audio file must be as long as its header says, got {self.path}, which is cut short")
+            low, high = block.min(), block.max()  # NaN where one is
+            if not np.isfinite([low, high]).all():
+                raise AudioError(f"audio file must hold finite samples only, got {self.path}")
+            if (peak := max(-low, high)) > LOUDEST:
+                raise AudioError(f"audio file must hold samples of at most {LOUDEST:g}, got {self.path} with {peak:g}")
+            self.low, self.high = min(self.low, low), max(self.high, high)
+            yield block
 
 
-def _resample(wave: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:
-    """scipy's polyphase filter, not torchaudio's, whose kernel grows to gigabytes where rates share no factor."""
-    if from_hz == to_hz:
-        return wave
-    shared = math.gcd(from_hz, to_hz)
-    from scipy.signal import resample_poly  # here, for it takes seconds to import
-
-    return resample_poly(wave, to_hz // shared, from_hz // shared)
+def _cancelled(blocks: Iterable[np.ndarray]) -> int | None:
+    """The loudest of the channels of blocks (n, channels) where they cancel in the average, else None."""
+    power, left = 0.0, 0.0
+    for block in blocks:
+        power = power + np.square(block).sum(axis=0, dtype=np.float64)  # (channels,)
+        left += np.square(block.mean(axis=1)).sum(dtype=np.float64)
+    return None if left >= min(CANCELLED, 0.1 / len(power)) * power.mean() else int(power.argmax())

@@ -1,4 +1,4 @@
-"""Which items make a batch: a sampler's passes cut into epochs, half and half with pseudo labels, or by like length."""
+"""Which items make a batch: a sampler's passes cut into epochs, real beside pseudo items, or by like length."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -8,53 +8,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import Sampler
 
-from kit.parts import at_least, make, part, part_name
+from kit.data.samplers import SHUFFLED
+from kit.parts import make, part_name
 
 
 def generator_for(*key: int) -> torch.Generator:
     """A CPU generator that is a function of the key, such as (seed, epoch, step)."""
     state = int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0])
     return torch.Generator().manual_seed(state >> 1)
-
-
-@part
-class Shuffled:
-    """A permutation of all rows: each row once a pass."""
-
-    def __call__(self, target: Tensor, generator: torch.Generator) -> Tensor:
-        return torch.randperm(len(target), generator=generator)
-
-
-SHUFFLED = Shuffled()
-
-
-@part
-class Balanced:
-    """Rows drawn with replacement, as many as there are, in proportion to their class's count ** −power.
-
-    power 0 draws all rows alike, 1 all classes. A row of several labels counts as the rarest class that it is known to
-    have; rows that are known to have none are a class of their own.
-    """
-
-    power: float = 0.5
-
-    def check(self):
-        at_least(self, 0, "power")
-
-    def __call__(self, target: Tensor, generator: torch.Generator) -> Tensor:
-        weight = row_counts(target).double() ** -self.power
-        return torch.multinomial(weight, len(target), replacement=True, generator=generator)
-
-
-def row_counts(target: Tensor) -> Tensor:
-    """How many rows there are of each row's class (N,), of class numbers (N,) or labels (N, C); as Balanced counts."""
-    if target.dim() == 1:
-        _, number, counts = target.unique(return_inverse=True, return_counts=True)
-        return counts[number]
-    has = target == 1  # unknown ones are not 1
-    none = ~has.any(1)
-    most = len(target) + 1
-    return torch.where(none, none.sum(), torch.where(has, has.sum(0), most).amin(1))
 
 
 class EpochBatches(Sampler):
@@ -107,7 +68,7 @@ class EpochBatches(Sampler):
         return order.tolist()
 
 
-class HalfReal(Sampler):
+class SideBySide(Sampler):
     """The batches of two samplers side by side; the second's indices come after the first's n items."""
 
     def __init__(self, real: EpochBatches, pseudo: EpochBatches):
@@ -135,11 +96,13 @@ def train_batches(
     steps: int,
     rank: int,
     world: int,
-) -> EpochBatches | HalfReal:
-    """Batches over the real items of a target, or where there are pseudo items half and half, each half in passes of
-    its own: the sampler's over what is real, shuffled ones over the pseudo items.
+    share: float = 0.5,
+    pseudo_sampler: Any = SHUFFLED,
+) -> EpochBatches | SideBySide:
+    """Batches over the real items of a target; where there are pseudo items, `share` of each batch is of those, each
+    part in passes of its own sampler's.
 
-    An epoch of 0 steps is one pass over the real items. Raises ValueError where a half is smaller than `world`.
+    An epoch of 0 steps is one pass over the real items. Raises ValueError where a part is smaller than `world`.
     """
     shares = {"seed": seed, "rank": rank, "world": world}
     if not n_pseudo:
@@ -149,9 +112,13 @@ def train_batches(
             f"batch_size must be at least {2 * world}, a real and a pseudo item a process, and so many pseudo items be "
             f"there ({world}), got {batch_size} and {n_pseudo}"
         )
-    real = EpochBatches(target, batch_size // 2, sampler=sampler, steps=steps, **shares)
-    pseudo = EpochBatches(torch.zeros(n_pseudo), batch_size - batch_size // 2, steps=len(real), **shares)
-    return HalfReal(real, pseudo)
+    n_real = int(batch_size * (1 - share) + 1e-9)  # down, but for what a share loses in binary: 10 * (1 - 0.9) is 1
+    n_real = min(max(n_real, world), batch_size - world)
+    real = EpochBatches(target, n_real, sampler=sampler, steps=steps, **shares)
+    pseudo = EpochBatches(
+        torch.zeros(n_pseudo), batch_size - n_real, sampler=pseudo_sampler, steps=len(real), **shares
+    )  # fmt: skip
+    return SideBySide(real, pseudo)
 
 
 def length_batches(sizes: Sequence[int], most: int) -> list[list[int]]:

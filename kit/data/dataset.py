@@ -19,6 +19,7 @@ from kit.data.boxes import BoxCrops
 from kit.data.crops import Crop, Items
 from kit.data.mels import Mels, pad_with_mean
 from kit.data.reader import FeatureReader
+from kit.data.row_labels import RowLabels
 from kit.data.store import Store
 
 MIX_DRAWS = 0x6D6978  # "mix": keeps a plan's draws apart from a batch's others, which are the same without it
@@ -30,14 +31,18 @@ class Training:
 
     draw_mix(items, epoch, generator) -> plan | None plans a batch's mixup (epoch from 1). Waves are mixed here, before
     they are log-mels, where the plan's place is "wave"; other places are the net's.
-    boxes: whose `serve` says what is known of a crop. n_real: the first so many rows are not there for pseudo labels.
+    labels: BoxCrops or RowLabels, whose `serve` says what is known of a crop; None where a row has one label.
+    n_real: the first so many rows are not there for pseudo labels; pseudo_weight is how much each other one counts.
+    teacher(row) gives what another net says of rows (B, D), NaN where nothing.
     """
 
     seed: int = 0
     augment: Augmenters = Augmenters()
     draw_mix: Callable[[int, int, torch.Generator], Any] | None = None
-    boxes: BoxCrops | None = None
+    labels: BoxCrops | RowLabels | None = None
     n_real: int | None = None
+    pseudo_weight: float = 1.0
+    teacher: Callable[[np.ndarray], Tensor] | None = None
 
 
 class SpectrogramDataset(Dataset):
@@ -90,11 +95,18 @@ class SpectrogramDataset(Dataset):
         if training:
             mel = training.augment.mels(mel, mask, frames, generator, n_views)
         target, weight = torch.from_numpy(self.target[row]), None
-        if training and training.boxes:
-            target, weight = training.boxes.serve(row, is_pseudo, cut.start - self.start[row], cut.length, self.epoch)
-            weight = weight.to(self.device, non_blocking=True)
+        if training and training.labels:
+            target, weight = training.labels.serve(row, is_pseudo, cut.start - self.start[row], cut.length, self.epoch)
+            weight = weight if weight is None else weight.to(self.device, non_blocking=True)
+        known = teacher = None
+        if training and training.pseudo_weight != 1:
+            counts = torch.where(torch.from_numpy(is_pseudo), training.pseudo_weight, 1.0)
+            known = counts[:, None].expand_as(target).to(self.device, non_blocking=True)
+        if training and training.teacher:
+            teacher = training.teacher(row).to(self.device, non_blocking=True)
         target = target.to(self.device, non_blocking=True)
-        return Batch(mel, mask, target, torch.from_numpy(row), plan and plan.to(self.device), weight)
+        plan = plan and plan.to(self.device)
+        return Batch(mel, mask, target, torch.from_numpy(row), plan, weight, known, teacher)
 
     def _plan(self, items: int, first: int) -> Any:
         if not (self.training and self.training.draw_mix):

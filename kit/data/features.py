@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kit.parts import above, as_part, at_least, is_part, make, part, part_name
+from kit.parts import above, as_part, at_least, is_part, make, one_of, part, part_name
 
 HIGHEST_HZ = 768_000  # of a sample rate
 MOST_WINDOW, MOST_MELS = 2**17, 1024  # samples and bins: the filters weigh their product
@@ -19,6 +19,8 @@ class LogMel:
     """How a wave becomes log-mel frames. Natural log; `floor` is a power, log(1e-9) = -20.7.
 
     As an experiment's features it packs log-mels; where the files hold log-mels, they are taken as they are.
+    most_seconds: of a row that is a whole recording, its first so many seconds (0: all of it).
+    bits: of a packed log-mel, half precision or one byte (kit.data.eight_bits).
     """
 
     sample_rate_hz: int = 16000
@@ -28,6 +30,8 @@ class LogMel:
     fmin_hz: float = 20.0
     fmax_hz: float = 7600.0
     floor: float = 1e-9
+    most_seconds: float = 0.0
+    bits: int = 16
     packs = "mel"
 
     def check(self):
@@ -49,6 +53,11 @@ class LogMel:
                 f"fmax_hz must be at most half of sample_rate_hz ({self.sample_rate_hz / 2:g}), got {self.fmax_hz}"
             )
         above(self, 0, "floor")
+        one_of(self, "bits", (8, 16))
+        at_least(self, 0, "most_seconds")
+        if self.most_seconds and self.most_samples < self.window_samples:
+            least = self.window_samples / self.sample_rate_hz
+            raise ValueError(f"most_seconds must be 0 or at least a window, {least:g} s, got {self.most_seconds}")
 
     @property
     def mel(self) -> "LogMel":
@@ -61,6 +70,10 @@ class LogMel:
     @property
     def hop_samples(self) -> int:
         return round(self.hop_seconds * self.sample_rate_hz)
+
+    @property
+    def most_samples(self) -> int | None:
+        return round(self.most_seconds * self.sample_rate_hz) if self.most_seconds else None
 
     @property
     def n_fft(self) -> int:
@@ -95,6 +108,8 @@ class Wave:
     def check(self):
         if not isinstance(self.mel, LogMel):
             raise ValueError(f"mel must be a LogMel, got {self.mel!r}")
+        if self.mel.bits != 16:
+            raise ValueError(f"bits must be 16 of the mel of Wave, which packs the audio in 16, got {self.mel.bits}")
         if not (self.front is None or callable(self.front) or is_part(self.front)):
             raise ValueError(f"front must be a function, a module or a part, got {self.front!r}")
         if self.front is not None:

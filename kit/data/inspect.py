@@ -47,7 +47,7 @@ def train_test_auc(store: Store, seed: int = 0, most: int = 1000) -> float:
         found = store.rows(split)
         rows += generator.permutation(found)[:most].tolist()
         part += [number] * min(most, len(found))
-    facts = np.stack([_summary(_features(store, row)) for row in rows])
+    facts = np.stack([_summary(store.recording(row).numpy()) for row in rows])
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, class_weight="balanced", max_iter=1000))
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
     return float(cross_val_score(model, facts, part, cv=folds, scoring="roc_auc").mean())
@@ -59,5 +59,4 @@ def _features(store: Store, row: int) -> np.ndarray:
 
 
 def _summary(features: np.ndarray) -> np.ndarray:
-    features = features.astype(np.float32)
     return np.concatenate([features.mean(0), features.std(0)])

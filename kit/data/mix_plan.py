@@ -12,13 +12,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+LABELS = ("shares", "union", "sum")  # how the labels of two halves become one's
+
 
 @dataclass(frozen=True)
 class MixPlan:
     """From `place` on, item i is lam of itself and 1 − lam of item perm[i].
 
     lam: () for the whole batch, or (B,); perm: (B,). stretch: clips of unequal lengths are brought to the longer one's
-    before they are mixed, for the last map, where frames are averaged: see `stretched`.
+    before they are mixed, for the last map, where frames are averaged: see `stretched`. labels: see `mix_labels`.
     Raises ValueError where lam or perm is not so, as far as they are on a CPU.
     """
 
@@ -26,6 +28,7 @@ class MixPlan:
     perm: Tensor
     place: str
     stretch: bool = False
+    labels: str = "shares"
 
     def __post_init__(self):
         if self.lam.shape not in ((), self.perm.shape):
@@ -86,22 +89,40 @@ class MixPlan:
         labels = functional.one_hot(target, n_classes) if target.dim() == 1 else target
         return self.apply(labels.float())
 
-    def mix_labels(self, target: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The labels of a mixture of labels (B, C) of 1, 0 and NaN where unknown; weight (B, C) is of their positives.
+    def mix_labels(self, target: Tensor, weight: Tensor, counts: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """The labels of a mixture of labels (B, C) of 1, 0 and NaN where unknown; weight (B, C) is of their positives,
+        counts (B, C) of both, None for 1.
 
-        Each pair is what the halves that know it say, by their shares: target Σ share·y / Σ share, NaN where neither
-        knows; the weight of its positive part Σ share·y·weight / Σ share·y, 1 where y is 0; and known Σ share, how
-        much of the mixture knows it, which weighs the pair in a loss. A half without a share has no say.
+        In "shares", each pair is what the halves that know it say: target Σ share·y / Σ share, NaN where neither knows;
+        the weight of its positive part Σ share·y·weight / Σ share·y, 1 where y is 0; and known Σ share, how much of the
+        mixture knows it, which weighs the pair in a loss.
+        In "union" and "sum" it is the maximum, or the sum up to 1, of both, whatever their shares: known wholly where
+        both halves know it, or one has it (y = 1), and else NaN, as where one lacks it and nothing is known of the
+        other. A half without a share has no say.
         """
+        if self.labels != "shares":
+            return self._joined(target, weight, torch.ones_like(target) if counts is None else counts)
         lam = self.lam.to(target.dtype).expand(len(target))[:, None]  # (B, 1)
         known, positive, weighted = (torch.zeros_like(target) for _ in range(3))
-        halves = (lam, target, weight), (1 - lam, target[self.perm], weight[self.perm])
+        share = (lam, 1 - lam) if counts is None else (lam * counts, (1 - lam) * counts[self.perm])
+        halves = (share[0], target, weight), (share[1], target[self.perm], weight[self.perm])
         for share, labels, of_positive in halves:
             knows = share * ~labels.isnan()
             known, positive = known + knows, positive + knows * labels.nan_to_num()
             weighted = weighted + knows * labels.nan_to_num() * of_positive
         mixed = torch.where(known > 0, positive / known, torch.nan)
         return mixed, torch.where(positive > 0, weighted / positive, 1.0), known
+
+    def _joined(self, target: Tensor, weight: Tensor, counts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        lam = self.lam.to(target.dtype).expand(len(target))[:, None]  # (B, 1)
+        share = torch.stack([lam, 1 - lam])  # (2, B, 1)
+        labels, weight, counts = (torch.stack([value, value[self.perm]]) for value in (target, weight, counts))
+        labels = torch.where(share > 0, labels, 0.0)  # (2, B, C)
+        joined = labels.amax(0) if self.labels == "union" else labels.sum(0).clamp(max=1)  # NaN where either is
+        joined = torch.where((labels == 1).any(0), 1.0, joined)
+        knows, has = share * ~labels.isnan(), share * labels.nan_to_num()
+        known = torch.where(joined.isnan(), 0.0, (knows * counts).sum(0) / knows.sum(0).clamp(min=1e-12))
+        return joined, torch.where(has.sum(0) > 0, (has * weight).sum(0) / has.sum(0), 1.0), known
 
 
 def stretched(h: Tensor, mask: Tensor, to_mask: Tensor) -> Tensor:

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kit.data.mix_plan import MixPlan
-from kit.parts import at_least, make, one_of, part, part_name, share
+from kit.data.mix_plan import LABELS, MixPlan
+from kit.parts import at_least, fraction, make, one_of, part, part_name, share
 
 # λ ~ Beta(α, α) by the place, 1 and 0.1 being the sources'. The embedding takes the last map's: after a mean over time
 # the two are one.
@@ -29,12 +29,16 @@ class Mixup:
 
     place: "wave" (of features Wave), "input" (log-mels), "manifold" (one of several places of the net, drawn for each
     batch), "last_layer" (the last map, before pooling) or "embedding" (what pooling gives).
-    alpha: of Beta(alpha, alpha), 0 for the place's own. per_row: a λ for each item, not one for the batch.
+    alpha: of Beta(alpha, alpha), 0 for the place's own. lam: a λ that does not change, 0 for a drawn one.
+    per_row: a λ for each item, not one for the batch.
     places: of "manifold", such as ("input", "layer1"); empty for those the net names.
+    labels, of several a row: in "shares" of λ, or what either half has, in "union" (the maximum) or "sum" (at most 1).
     """
 
     place: str = "manifold"
     alpha: float = 0.0
+    lam: float = 0.0
+    labels: str = "shares"
     probability: float = 1.0  # that a batch is mixed
     per_row: bool = False
     places: tuple = ()
@@ -43,6 +47,10 @@ class Mixup:
 
     def check(self):
         one_of(self, "place", ALPHAS)
+        one_of(self, "labels", LABELS)
+        fraction(self, "lam")
+        if self.lam and self.alpha:
+            raise ValueError(f"alpha must be 0 with a lam that does not change, got {self.alpha}")
         at_least(self, 0, "alpha", "until_epoch")
         at_least(self, 1, "from_epoch")
         share(self, "probability")
@@ -60,6 +68,10 @@ class Mixup:
     def check_with(self, experiment: Any):
         if "wave" in (self.place, *self.places) and getattr(experiment.features, "packs", "mel") != "wave":
             raise ValueError(f'features must be Wave with place "wave", got {part_name(experiment.features)}')
+        if self.labels != "shares" and getattr(experiment.loss, "task", "multi") == "single":
+            raise ValueError(
+                f'labels must be "shares" with one label a row, as of {part_name(experiment.loss)}, got "{self.labels}"'
+            )
         if self.from_epoch > experiment.loop.epochs:
             raise ValueError(f"from_epoch must be at most epochs ({experiment.loop.epochs}), got {self.from_epoch}")
 
@@ -83,7 +95,7 @@ class Mixup:
                 raise ValueError(f"{field} {', '.join(known)} for this net, got {place!r}")
         return MixDrawer(
             places, self.alpha or ALPHAS[self.place], self.probability, self.per_row, self.from_epoch,
-            self.until_epoch or math.inf, last,
+            self.until_epoch or math.inf, last, self.lam, self.labels,
         )  # fmt: skip
 
 
@@ -98,6 +110,8 @@ class MixDrawer:
     from_epoch: int = 1
     until_epoch: float = math.inf
     last: tuple[str, ...] = ()
+    lam: float = 0.0
+    labels: str = "shares"
 
     def draw(self, items: int, epoch: int, generator: torch.Generator) -> MixPlan | None:
         """The plan for a batch of `items` in an epoch (from 1); None where it is not mixed."""
@@ -108,8 +122,8 @@ class MixDrawer:
         place = self.places[torch.randint(len(self.places), (), generator=generator).item()]
         perm = torch.randperm(items, generator=generator)
         seed = torch.randint(2**62, (), generator=generator).item()  # torch's own Beta takes no generator
-        lam = np.random.default_rng(seed).beta(self.alpha, self.alpha, items if self.per_row else None)
-        return MixPlan(torch.as_tensor(lam, dtype=torch.float32), perm, place, place in self.last)
+        lam = self.lam or np.random.default_rng(seed).beta(self.alpha, self.alpha, items if self.per_row else None)
+        return MixPlan(torch.as_tensor(lam, dtype=torch.float32), perm, place, place in self.last, self.labels)
 
 
 class OwnDrawer:

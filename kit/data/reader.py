@@ -10,7 +10,7 @@ RESIDENT_SHARE = 0.5  # of the free device memory that a store may take
 
 
 class FeatureReader:
-    """read(start (B,), length (B,), longest) -> (B, longest, width) in single precision; past an item's end, anything.
+    """read(start (B,), length (B,), longest) -> values (B, longest, width); past an item's end, anything.
 
     features: the whole store on the device, one copy for all who read it there; None where it does not fit.
     """
@@ -24,14 +24,15 @@ class FeatureReader:
             dtype, on_gpu = self.store.features.dtype, self.device.type == "cuda"
             mel = torch.empty(len(start), longest, self.store.features.shape[1], dtype=dtype, pin_memory=on_gpu)
             self.store.file.read(start, length, mel.numpy())
-            return mel.to(self.device, non_blocking=True).float()
+            return self.store.values(mel.to(self.device, non_blocking=True))
         total, width = self.features.shape
         if int(start.max()) + longest <= total:  # every stretch that there is, as one view, and the rows of it we want
             stretches = self.features.as_strided((total - longest + 1, longest, width), (width, width, 1))
-            return stretches.index_select(0, torch.from_numpy(start).to(self.device, non_blocking=True)).float()
+            mel = stretches.index_select(0, torch.from_numpy(start).to(self.device, non_blocking=True))
+            return self.store.values(mel)
         index = np.minimum(start[:, None] + np.arange(longest), total - 1)  # (B, L)
         index = torch.from_numpy(index).to(self.device, non_blocking=True)
-        return self.features.index_select(0, index.flatten()).view(*index.shape, width).float()
+        return self.store.values(self.features.index_select(0, index.flatten()).view(*index.shape, width))
 
 
 def _resident(store: Store, device: torch.device) -> Tensor | None:

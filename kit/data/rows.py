@@ -1,95 +1,146 @@
-"""What a store is packed from: each row's features, read by threads, or why its file can't be used."""
+"""What a store is packed from: the features of each file, read by threads, or why it can't be used."""
 
 import os
-import warnings
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from tempfile import SpooledTemporaryFile
+from typing import BinaryIO
 
 import joblib
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
 
 from kit.competition.competition import Competition
 from kit.competition.images import image_rows
-from kit.data.audio import read_wave
+from kit.data.audio import WaveReader
+from kit.data.eight_bits import to_bytes
 from kit.data.features import LogMel, MelFilterbank
 from kit.data.tensors import mel_dtype, read_mels
 
 INT16 = 32767.0
-MOST_FRAMES = 1024  # of one log-mel at once: a minute at 48 kHz takes 350 MB of spectra, on each core
+MOST_FRAMES = 1024  # of one log-mel at once: 20 s at 48 kHz take 30 MB of spectra, on each core
 MOST_PEAK = 1.5  # lossy coding and resampling overshoot 1 a little
 CLIPPED = f"louder than {MOST_PEAK:g}: waves are kept in 16 bits, which cut its samples to -1 to 1"
+AHEAD = 16  # files that each thread may be ahead of the one that is written: one of hours holds up the others
+IN_MEMORY = 2**21  # bytes of a file's features that wait there for their turn, and not on disk
 
 
-def read_rows(
-    competition: Competition, table: pd.DataFrame, mel: LogMel | None, kind: str, notes: dict[str, str]
-) -> Iterator[np.ndarray | str]:
-    """Each row's (frames, width) array in order, or the rule that its file breaks; `notes` gets oddities, by path."""
-    if competition.features == "image":
-        return (yield from image_rows(competition.folder, table))
-    paths = table["audio"] if kind == "wave" else table["path"]
-    files = list(zip(paths, table["fault"], strict=True))
-    if kind == "wave":
-        jobs = (_job(_wave, fault, competition.folder, path, mel, notes) for path, fault in files)
-    elif competition.features == "wave":
-        to_mel = MelFilterbank(mel)
-        jobs = (_job(_wave_mel, fault, competition.folder, path, mel, notes, to_mel) for path, fault in files)
-    else:
-        return (yield from _mels(competition, table))
-    items = joblib.Parallel(n_jobs=-1, prefer="threads", return_as="generator")(jobs)
+@dataclass(frozen=True)
+class Recording:
+    """What a file holds: `content` are features (units, width) of a dtype, in memory or in a file without a name.
+
+    samples: of the audio, at the rate that was asked for. note: what is odd about it, or "".
+    """
+
+    content: np.ndarray | BinaryIO
+    units: int
+    width: int
+    dtype: str
+    samples: int = 0
+    note: str = ""
+
+    def write_to(self, file: BinaryIO) -> None:
+        if isinstance(self.content, np.ndarray):
+            file.write(np.ascontiguousarray(self.content))  # tofile would not say why a disk took no more
+            return
+        with self.content as content:
+            content.seek(0)
+            while block := content.read(IN_MEMORY):
+                file.write(block)
+
+
+def read_files(
+    competition: Competition, files: pd.DataFrame, mel: LogMel | None, kind: str, beside: Path
+) -> Iterator[Recording | str]:
+    """Each file's recording in order, or the rule that it breaks. files: a row of the competition's tables a file.
+
+    Its column `most` is how many samples of audio are read at most; long ones wait in the folder `beside`.
+    """
+    if files.empty:
+        return
+    if mel is not None:
+        paths = files["audio" if kind == "wave" else "path"]
+        read = partial(_recording, mel=mel, to_mel=MelFilterbank(mel) if kind == "mel" else None, beside=beside)
+        yield from _in_order(read, [competition.folder / path for path in paths], files["most"].tolist())
+        return
+    items = image_rows(competition.folder, files) if competition.features == "image" else _mels(competition, files)
+    for item in items:
+        yield item if isinstance(item, str) else Recording(item, *item.shape, str(item.dtype))
+
+
+def _mels(competition: Competition, files: pd.DataFrame) -> Iterator[np.ndarray | str]:
+    paths = [competition.folder / path for path in files["path"]]
+    sizes = [competition.listing.entries[os.path.normpath(path)].size for path in files["path"]]
+    shapes = [(int(n), competition.n_mels) for n in files["frames"]]
+    return read_mels(paths, sizes, shapes, mel_dtype(paths[0]))
+
+
+def _in_order(read: Callable, *arguments: Iterable) -> Iterator:
+    """What `map` gives, by a thread a core: decoders and transforms need no lock."""
+    threads, waiting = joblib.cpu_count(), deque()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for each in zip(*arguments, strict=True):
+                waiting.append(pool.submit(read, *each))
+                if len(waiting) >= AHEAD * threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _recording(path: Path, most: float, mel: LogMel, to_mel: MelFilterbank | None, beside: Path) -> Recording | str:
+    """Without to_mel its wave, in 16 bits."""
+    reader = WaveReader(path, mel.sample_rate_hz, None if np.isinf(most) else int(most))
+    parts = _waves(reader) if to_mel is None else _log_mels(reader, to_mel)
+    content, units = SpooledTemporaryFile(IN_MEMORY, dir=beside), 0  # noqa: SIM115 - write_to closes it
     try:
-        for item in items:  # noqa: UP028 - yield from would close it itself
-            yield item
-    finally:
-        with warnings.catch_warnings(action="ignore"):  # joblib's, of what was read in vain where a disk is full
-            items.close()
-
-
-def _mels(competition: Competition, table: pd.DataFrame) -> Iterator[np.ndarray | str]:
-    usable = table[table["fault"] == ""]
-    paths = [competition.folder / path for path in usable["path"]]
-    sizes = [competition.listing.entries[os.path.normpath(path)].size for path in usable["path"]]
-    shapes = [(int(n), competition.n_mels) for n in usable["frames"]]
-    items = read_mels(paths, sizes, shapes, mel_dtype(paths[0]))
-    for fault in table["fault"]:
-        yield fault or next(items)
-
-
-def _job(function: Callable, fault: str, *arguments):
-    """A job that reads a file, or hands on the fault that it is known to have."""
-    return joblib.delayed(str)(fault) if fault else joblib.delayed(function)(*arguments)
-
-
-def _wave(folder: Path, path: str, mel: LogMel, notes: dict[str, str]) -> np.ndarray | str:
-    try:
-        wave, note = read_wave(folder / path, mel.sample_rate_hz)  # (N,)
+        for part in parts:
+            content.write(part)
+            units += len(part)
     except ValueError as error:
+        content.close()
         return str(error)
-    if len(wave) < mel.window_samples:
-        return f"must hold at least one window of {mel.window_samples} samples, got {len(wave)}"
-    if max(-wave.min().item(), wave.max().item()) > MOST_PEAK:
-        note = CLIPPED
-    if note:
-        notes[path] = note
-    return (wave.clamp(-1, 1) * INT16).round().to(torch.int16).numpy()[:, None]
+    if to_mel is None:
+        return Recording(content, units, 1, "int16", reader.samples, reader.note)
+    dtype = "uint8" if mel.bits == 8 else "float16"
+    return Recording(content, units, mel.n_mels, dtype, reader.samples, reader.note)
 
 
-def _wave_mel(folder: Path, path: str, mel: LogMel, notes: dict[str, str], to_mel: MelFilterbank) -> np.ndarray | str:
-    try:
-        wave, note = read_wave(folder / path, mel.sample_rate_hz)  # (N,)
+def _waves(reader: WaveReader) -> Iterator[np.ndarray]:
+    peak = 0.0
+    for block in reader:
+        peak = max(peak, -block.min(), block.max())
+        yield np.rint(block.clip(-1, 1) * np.float32(INT16)).astype(np.int16)
+    if peak > MOST_PEAK:
+        reader.note = CLIPPED
+
+
+def _log_mels(reader: WaveReader, to_mel: MelFilterbank) -> Iterator[np.ndarray]:
+    """Log-mels (t, F) that, end to end, are those of the whole wave."""
+    for wave in _stretches(reader, to_mel.spec):
+        mel = to_mel(torch.from_numpy(wave)[None])[0]
         # Half precision: its steps at these values are under 0.016, or 0.07 dB.
-        frames = torch.cat([to_mel(part)[0].half() for part in _stretches(wave[None], mel)])  # (T, F)
-    except ValueError as error:
-        return str(error)
-    if note:
-        notes[path] = note
-    return frames.numpy()
+        yield to_bytes(mel, to_mel.spec) if to_mel.spec.bits == 8 else mel.half().numpy()
 
 
-def _stretches(wave: Tensor, mel: LogMel) -> Iterator[Tensor]:
-    """A wave (1, N) in parts whose frames, end to end, are those of the whole."""
-    hop, reach = mel.hop_samples, (MOST_FRAMES - 1) * mel.hop_samples + mel.window_samples
-    for first in range(0, max(1, mel.n_frames(wave.shape[1])), MOST_FRAMES):
-        yield wave[:, first * hop : first * hop + reach]
+def _stretches(blocks: Iterable[np.ndarray], mel: LogMel) -> Iterator[np.ndarray]:
+    """A wave that comes in blocks, in parts of MOST_FRAMES frames, each with all of its frames' samples."""
+    step = MOST_FRAMES * mel.hop_samples
+    reach = step - mel.hop_samples + mel.window_samples
+    held = np.zeros(0, np.float32)
+    for block in blocks:
+        held = np.concatenate([held, block]) if len(held) else block
+        first = 0
+        while len(held) - first >= max(step, reach):
+            yield held[first : first + reach]
+            first += step
+        held = held[first:]
+    if mel.n_frames(len(held)):
+        yield held

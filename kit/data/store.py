@@ -1,9 +1,10 @@
 """The packed store: a competition's features in one memory-mapped array, with offsets and labels.
 
-    <cache>/<key>/features.bin    (total frames, width) rows, end to end
-                  index.parquet   one row an utterance: id, split, label, target, group, start, frames, fault, note
+    <cache>/<key>/features.bin    (total frames, width): every file's frames once, end to end
+                  index.parquet   id, split, label, target, group, source, site, start, frames, fault, note of each row,
+                                  whose frames are all of a file's or a stretch of them; rows may share frames
                   boxes.parquet   of a competition with boxes: row, number (of the class), true, start, end
-                  store.json      width, dtype, kind, task, parameters
+                  store.json      total, width, dtype, kind, task, parameters
 
 The key is a hash of the tables, of every file's content and of the parameters: data that were copied, moved or touched
 open the same store, other data never do. It is written beside and renamed: a kill leaves the whole of it or nothing.
@@ -20,20 +21,18 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from tqdm.std import tqdm
 
-from kit.atomic import making
 from kit.competition.competition import Competition
 from kit.competition.labels import known_matrix
-from kit.competition.listing import Problems
-from kit.data.boxes import boxes_of_rows
 from kit.data.digests import file_digests, remember
+from kit.data.eight_bits import from_bytes
 from kit.data.feature_file import FeatureFile
 from kit.data.features import LogMel
-from kit.data.rows import INT16 as INT16
-from kit.data.rows import read_rows
+from kit.data.packing import write_store
+from kit.data.unfinished import resuming
 
 VERSION = 2
+ROW_FACTS = ("id", "label", "group", "split", "source", "site", "start_seconds", "end_seconds")  # which the key follows
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Store:
     """An opened store. `features` (total, width) is mapped from disk, and never copied as a whole."""
 
     folder: Path
-    features: Tensor  # float (total frames, F) log-mels, uint8 pixels likewise, or int16 (total samples, 1) waves
+    features: Tensor  # (total frames, F) log-mels, in floats or bytes, uint8 pixels, or int16 (total samples, 1) waves
     index: pd.DataFrame
     kind: str  # "mel" or "wave"
     classes: tuple[str, ...]
@@ -55,8 +54,19 @@ class Store:
     def n_mels(self) -> int:
         return self.features.shape[1] if self.kind == "mel" else self.mel.n_mels
 
+    def values(self, features: Tensor) -> Tensor:
+        """What some of the features stand for, in single precision: log-mels, pixels, or samples in steps of INT16."""
+        if self.kind == "mel" and self.mel is not None and self.mel.bits == 8:
+            return from_bytes(features, self.mel)
+        return features.float()
+
+    def recording(self, row: int) -> Tensor:
+        """The values (frames, width) of a row of the index."""
+        start, frames = (int(self.index[name].iat[row]) for name in ("start", "frames"))
+        return self.values(self.features[start : start + frames])
+
     def rows(self, split: str) -> np.ndarray:
-        """Row numbers of the index that belong to "train" or "test"."""
+        """Row numbers of the index that belong to "train", "test" or "unlabelled"."""
         return np.flatnonzero(self.index["split"] == split)
 
     def targets(self, rows: np.ndarray) -> np.ndarray:
@@ -66,11 +76,11 @@ class Store:
         return self.index["target"].to_numpy()[np.asarray(rows)]
 
     def faults(self) -> pd.DataFrame:
-        """Columns id, fault: the test rows whose files can't be used, and why."""
+        """Columns id, fault: the rows, none of them for training, that can't be used, and why."""
         return self._told("fault")
 
     def notes(self) -> pd.DataFrame:
-        """Columns id, note: files that were read, and what is odd about them."""
+        """Columns id, note: files that were read, by the first of their rows, and what is odd about them."""
         return self._told("note")
 
     def _told(self, column: str) -> pd.DataFrame:
@@ -93,23 +103,40 @@ def pack(
     recordings and the like, which Store.notes() names, are counted in a warning.
     Raises CompetitionError naming each such training file.
     """
+    folder, table, mel, digests = _asked(competition, cache, mel, kind)
+    if not (folder / "store.json").exists():
+        with resuming(folder) as beside:
+            if not (folder / "store.json").exists():  # else another process packed it meanwhile
+                remember(competition.listing, digests, beside)  # before hours that a kill may end
+                write_store(competition, table, mel, kind, beside, progress)
+    store = open_store(folder)
+    remember(competition.listing, digests, folder)
+    for note, files in store.notes().groupby("note")["id"]:
+        told = f"{len(files)} of {len(digests)} files, such as {files.iloc[0]}: {note}"
+        warnings.warn(f"{competition.folder}: {told}", stacklevel=2)
+    return store
+
+
+def packed_folder(competition: Competition, cache: str | Path, mel: LogMel | None = None, kind: str = "mel") -> Path:
+    """Where `pack` puts this store, or has put it."""
+    return _asked(competition, cache, mel, kind)[0]
+
+
+def _asked(
+    competition: Competition, cache: str | Path, mel: LogMel | None, kind: str
+) -> tuple[Path, pd.DataFrame, LogMel | None, dict[str, str]]:
+    """A store's folder, its rows, how its log-mels are made, and the digests of its files."""
     if kind not in ("mel", "wave"):
         raise ValueError(f'kind must be "mel" or "wave", got {kind!r}')
     if kind == "wave" and "audio" not in competition.train:
         raise ValueError(f'kind "wave" needs audio files, and {competition.folder} has none')
-    mel = (mel or LogMel()) if competition.features == "wave" or kind == "wave" else None
+    mel = mel or LogMel()
+    if competition.features != "wave" and kind != "wave":
+        _check_unheeded(competition, mel)
+        mel = None
     table = _table(competition)
     digests = file_digests(competition.listing, _paths(table, kind), cache)
-    folder = Path(cache) / _key(competition, table, mel, kind, digests)
-    if not (folder / "store.json").exists():
-        with making(folder) as beside:
-            _write(competition, table, mel, kind, beside, progress)
-    store = open_store(folder)
-    remember(competition.listing, digests, folder)
-    for note, files in store.notes().groupby("note")["id"]:
-        told = f"{len(files)} of {len(store.index)} files, such as {files.iloc[0]}: {note}"
-        warnings.warn(f"{competition.folder}: {told}", stacklevel=2)
-    return store
+    return Path(cache) / _key(competition, table, mel, kind, digests), table, mel, digests
 
 
 def open_store(folder: str | Path) -> Store:
@@ -120,10 +147,11 @@ def open_store(folder: str | Path) -> Store:
         index = pd.read_parquet(folder / "index.parquet")
         has_boxes = (folder / "boxes.parquet").exists()
         boxes = pd.read_parquet(folder / "boxes.parquet") if has_boxes else None
-        shape = (int(index["frames"].sum()), header["width"])
+        shape = (header["total"], header["width"])
         mel = LogMel(**header["mel"]) if header["mel"] else None
         expected = int(np.prod(shape)) * np.dtype(header["dtype"]).itemsize
         kind, classes, task = header["kind"], tuple(header["classes"]), header.get("task", "single")
+        end = int((index["start"] + index["frames"]).max())
     except (LookupError, TypeError, ValueError, OSError) as error:
         if isinstance(error, OSError) and error.errno:  # else it is pyarrow's word for a file cut short
             raise
@@ -132,15 +160,24 @@ def open_store(folder: str | Path) -> Store:
     size = path.stat().st_size
     if size != expected:
         raise ValueError(f"{path}: must have {expected} bytes, has {size}; delete the folder")
+    if end > header["total"]:
+        raise ValueError(f"{folder}: a row must end within {header['total']} frames, got {end}; delete the folder")
     # Mode "c" (copy on write) gives PyTorch the writable array that it asks for and leaves the file alone.
-    mapped = np.memmap(path, dtype=header["dtype"], mode="c", shape=shape)
+    mapped = np.memmap(path, header["dtype"], "c", shape=shape) if size else np.empty(shape, header["dtype"])
     return Store(folder, torch.from_numpy(mapped), index, kind, classes, mel, task, boxes, FeatureFile(path))
 
 
+def _check_unheeded(competition: Competition, mel: LogMel) -> None:
+    for name, value in (("bits", 16), ("most_seconds", 0)):
+        if getattr(mel, name) != value:
+            rule = f"{name} must be {value}, got {getattr(mel, name)}"
+            raise ValueError(f"{competition.folder} holds no audio, and is packed as it is: {rule}")
+
+
 def _table(competition: Competition) -> pd.DataFrame:
-    table = pd.concat(
-        [competition.train.assign(split="train"), competition.test.assign(split="test")], ignore_index=True
-    )
+    splits = {"train": competition.train, "test": competition.test, "unlabelled": competition.unlabelled}
+    parts = [part.assign(split=split) for split, part in splits.items() if part is not None]
+    table = pd.concat(parts, ignore_index=True)
     numbers = {name: number for number, name in enumerate(competition.classes)}
     table["target"] = table["label"].map(numbers).fillna(-1).astype("int64")
     table["fault"] = table["fault"].fillna("") if "fault" in table else ""
@@ -148,52 +185,13 @@ def _table(competition: Competition) -> pd.DataFrame:
 
 
 def _paths(table: pd.DataFrame, kind: str) -> list[str]:
-    return list(map(os.path.normpath, table["audio"] if kind == "wave" else table["path"]))
+    return list(map(os.path.normpath, table["audio" if kind == "wave" else "path"].fillna("")))
 
 
 def _key(competition: Competition, table: pd.DataFrame, mel: LogMel | None, kind: str, digests: dict[str, str]) -> str:
     files = [(path, digests[path]) for path in _paths(table, kind)]
-    rows = table[[name for name in ("id", "label", "group", "split") if name in table]].astype(str).to_numpy().tolist()
+    rows = table[[name for name in ROW_FACTS if name in table]].astype(str).to_numpy().tolist()
     facts = [VERSION, kind, competition.classes, asdict(mel) if mel else None, files, rows]
     if competition.boxes is not None:
         facts.append(competition.boxes.astype(str).to_numpy().tolist())
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
-
-
-def _write(competition, table, mel, kind, folder: Path, progress: bool) -> None:
-    problems, lengths, width, dtype, notes = Problems(competition.folder), [], 0, "", {}
-    # A file may hold a sparse tensor, which is refused, but must not be trusted until then.
-    with (folder / "features.bin").open("wb") as file, torch.sparse.check_sparse_tensor_invariants():
-        items = read_rows(competition, table, mel, kind, notes)
-        read = tqdm(items, "packing", len(table), disable=not progress, unit="file")
-        for row, item in zip(table.itertuples(), read, strict=True):
-            if isinstance(item, str) and row.split == "test":
-                table.at[row.Index, "fault"] = item  # it has no frames, and costs the submission nothing
-                lengths.append(0)
-                continue
-            if isinstance(item, str):
-                problems.add(f"{row.where} ({row.audio if kind == 'wave' else row.path})", item)
-                continue
-            lengths.append(len(item))
-            width, dtype = item.shape[1], str(item.dtype)
-            file.write(np.ascontiguousarray(item))  # tofile would not say why a disk took no more
-        problems.raise_if_any()
-        file.flush()
-        os.fsync(file.fileno())
-    table["frames"] = lengths
-    table["start"] = np.cumsum([0, *lengths[:-1]])
-    table["note"] = [notes.get(path, "") for path in table["audio" if kind == "wave" else "path"]]
-    kept = ["id", "split", "label", "target", "group", "start", "frames", "fault", "note"]
-    table[[name for name in kept if name in table]].to_parquet(folder / "index.parquet")
-    if competition.boxes is not None:
-        boxes_of_rows(competition.boxes, competition.classes, table, mel, kind).to_parquet(folder / "boxes.parquet")
-    header = {
-        "kind": kind,
-        "classes": competition.classes,
-        "mel": asdict(mel) if mel else None,
-        "total": int(sum(lengths)),
-        "width": width,
-        "dtype": dtype,
-        "task": competition.task,
-    }
-    (folder / "store.json").write_text(json.dumps(header, indent=1))

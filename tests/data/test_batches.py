@@ -2,18 +2,12 @@ import pytest
 import torch
 
 from kit.data.batches import (
-    Balanced,
     EpochBatches,
-    HalfReal,
-    Shuffled,
-    generator_for,
+    SideBySide,
     length_batches,
-    row_counts,
     train_batches,
 )
 from kit.parts import Part
-
-NAN = float("nan")
 
 
 def rows(n):
@@ -67,7 +61,7 @@ def batches(n_real, *counts, **changes):
 
 def test_half_of_each_batch_is_real():
     sampler = batches(10, 8, 4)
-    assert isinstance(sampler, HalfReal) and len(sampler) == 5
+    assert isinstance(sampler, SideBySide) and len(sampler) == 5
     sampler.set_epoch(3)
     served = list(sampler)
     for batch in served:
@@ -88,32 +82,22 @@ def test_processes_share_both_halves():
         assert not set(mine) & set(other)
 
 
+@pytest.mark.parametrize(("share", "n_pseudo"), [(0.25, 2), (0.3, 3), (0.01, 1), (0.99, 7), (0.9, 7)])
+def test_a_share_of_each_batch_is_pseudo_and_each_part_has_an_item(share, n_pseudo):
+    """Of 8 items 0.25 are 2; 0.3 are 2.4, and what is real is rounded down; 0.01 and 0.99 leave one of the other."""
+    for batch in batches(16, 20, 8, steps=2, share=share):
+        assert len(batch) == 8 and sum(index >= 16 for index in batch) == n_pseudo
+
+
+def test_pseudo_items_have_a_sampler_of_their_own():
+    """Of 4 pseudo items the last alone is drawn."""
+    served = batches(4, 4, 4, pseudo_sampler=lambda target, generator: torch.full((4,), 3))
+    assert [batch[2:] for batch in served] == [[7, 7], [7, 7]]
+
+
 def test_halves_too_small_are_refused():
     with pytest.raises(ValueError, match=r"batch_size must be at least 4, .* got 3 and 6"):
         batches(8, 6, 3, world=2)
-
-
-def test_shuffled_is_a_permutation_of_the_generator_alone():
-    order = Shuffled()(rows(50), generator_for(3, 0))
-    assert torch.equal(order, torch.randperm(50, generator=generator_for(3, 0)))
-    first = sum(EpochBatches(rows(50), 10, seed=3), [])
-    assert first == order.tolist()
-
-
-def test_counts_of_a_rows_class_by_hand():
-    assert row_counts(torch.tensor([0, 0, 5, 0])).tolist() == [3, 3, 1, 3]
-    labels = torch.tensor([[1, 0, NAN], [1, 1, 0], [1, NAN, NAN], [0, NAN, 0], [0, 0, 0]])
-    assert row_counts(labels).tolist() == [3, 1, 3, 2, 2], "the rarest; none is a class of its own"
-
-
-@pytest.mark.parametrize(("power", "share"), [(0.0, 0.1), (0.5, 0.25), (1.0, 0.5)])
-def test_balanced_draws_a_rare_class_by_its_count(power, share):
-    """90 rows and 10: of weights 90 · 90^−p and 10 · 10^−p the second has 0.1, 0.25 (by 3 : 1) and 0.5."""
-    target = torch.tensor([0] * 90 + [1] * 10)
-    orders = [Balanced(power)(target, generator_for(seed)) for seed in range(200)]
-    assert all(order.shape == (100,) for order in orders)
-    assert torch.cat(orders).ge(90).double().mean().item() == pytest.approx(share, abs=0.02)  # sd 0.0035
-    assert torch.equal(orders[0], Balanced(power)(target, generator_for(0)))
 
 
 def backwards(target, generator):
@@ -137,8 +121,3 @@ def test_an_order_that_is_none_names_the_sampler(sampler, got):
     name = "half" if isinstance(sampler, Part) else "function"
     with pytest.raises(ValueError, match=rf"{name} must give 4 rows' numbers from 0 to 3, got {got}"):
         next(iter(EpochBatches(rows(4), 2, sampler=sampler)))
-
-
-def test_a_power_below_0_is_refused():
-    with pytest.raises(ValueError, match="power must be at least 0, got -1"):
-        Balanced(-1)

@@ -40,6 +40,9 @@ def test_frames_of_a_wave_counted_by_hand(n_samples, n_frames):
         ({"fmin_hz": 7600.0}, r"fmin_hz must be in \[0, fmax_hz = 7600.0\), got 7600.0"),
         ({"fmax_hz": 8001.0}, r"fmax_hz must be at most half of sample_rate_hz \(8000\), got 8001.0"),
         ({"floor": 0.0}, "floor must be above 0, got 0.0"),
+        ({"bits": 4}, "bits must be one of 8, 16, got 4"),
+        ({"most_seconds": -1}, "most_seconds must be at least 0, got -1"),
+        ({"most_seconds": 0.02}, "most_seconds must be 0 or at least a window, 0.025 s, got 0.02"),
         ({"sample_rate_hz": 10**400}, "sample_rate_hz must fit in 64 bits, got a number of 1329 bits"),
         ({"sample_rate_hz": 10**6}, "sample_rate_hz must be at most 768000, got 1000000"),
         ({"n_mels": 2000}, "n_mels must be at most 1024, got 2000"),
@@ -202,6 +205,15 @@ class Learned(nn.Module):
 def test_what_a_front_end_gives_is_checked(front, got):
     with pytest.raises(ValueError, match=rf"front .*<lambda> must give floats \(B, T, F\) of 2 waves, {got}"):
         Wave(front=front).make()(noise(2, 400))
+
+
+def test_the_first_seconds_in_samples():
+    assert LogMel().most_samples is None and LogMel(most_seconds=0.025).most_samples == 400
+
+
+def test_waves_are_kept_in_16_bits():
+    with pytest.raises(ValueError, match="bits must be 16 of the mel of Wave, which packs the audio in 16, got 8"):
+        Wave(LogMel(bits=8))
 
 
 def test_bad_fronts_are_refused():

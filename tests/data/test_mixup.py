@@ -22,7 +22,7 @@ from kit.models.pooling import Statistics
 from kit.models.timm_backbone import Timm
 from kit.models.transformer import Transformer
 from kit.parts import Part
-from kit.training.losses import CrossEntropy
+from kit.training.losses import BCE, CrossEntropy
 
 SMALL = Conformer(width=16, layers=2, heads=2, ff_width=32, kernel_size=5)
 STACKED = Conformer(width=16, layers=2, heads=2, ff_width=32, kernel_size=5, frame_stack=3)
@@ -318,6 +318,12 @@ class TestPlacesOfANet:
                             until_epoch=7)  # fmt: skip
         assert drawer == MixDrawer(("layer1", "final"), 2.0, 0.5, True, 2, 7, ("final",))
 
+    def test_a_lam_that_does_not_change_and_the_labels_arrive_in_the_plans(self):
+        drawer = self.drawn(place="input", lam=0.5, labels="union", per_row=True)
+        plans = [drawer.draw(4, 1, generator(seed)) for seed in range(3)]
+        assert {plan.lam.item() for plan in plans} == {0.5} and {plan.labels for plan in plans} == {"union"}
+        assert len({tuple(plan.perm.tolist()) for plan in plans}) > 1
+
     def test_clips_are_stretched_at_the_last_map_alone(self):
         plans = [self.drawn(place=place).draw(4, 1, generator()) for place in ("input", "last_layer", "embedding")]
         assert [plan.stretch for plan in plans] == [False, True, False]
@@ -489,6 +495,9 @@ class TestOnesOwn:
         ({"alpha": -1.0}, "alpha must be at least 0, got -1.0"),
         ({"alpha": float("inf")}, "alpha must be finite, got inf"),
         ({"probability": -0.1}, r"probability must be in \[0, 1\], got -0.1"),
+        ({"lam": 1.0}, r"lam must be in \[0, 1\), got 1.0"),
+        ({"lam": 0.5, "alpha": 1.0}, "alpha must be 0 with a lam that does not change, got 1.0"),
+        ({"labels": "max"}, "labels must be one of shares, union, sum, got 'max'"),
         ({"from_epoch": 0}, "from_epoch must be at least 1, got 0"),
         ({"from_epoch": 3, "until_epoch": 2}, r"until_epoch must be 0 or at least from_epoch \(3\), got 2"),
     ],
@@ -503,6 +512,9 @@ def test_rules_against_the_rest_of_an_experiment():
         Experiment(mix=Mixup("wave"))
     with pytest.raises(ValueError, match=r"from_epoch must be at most epochs \(20\), got 21"):
         Experiment(mix=Mixup(from_epoch=21))
+    with pytest.raises(ValueError, match='labels must be "shares" with one label a row, as of CrossEntropy, got "sum"'):
+        Experiment(mix=Mixup("input", labels="sum"))
+    assert Experiment(mix=Mixup("input", labels="sum"), loss=BCE()).mix.labels == "sum"
     assert Experiment(mix=Mixup("wave"), features=Wave()).mix.place == "wave"
 
 
