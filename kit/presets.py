@@ -7,6 +7,8 @@ from kit.data.augment import SpecAugment
 from kit.data.features import LogMel
 from kit.data.image_augment import ImageAugment
 from kit.data.images import Pixels
+from kit.data.mixup import Mixup
+from kit.data.samplers import Balanced
 from kit.experiment import Experiment
 from kit.models.conformer import Conformer
 from kit.models.net import Net
@@ -14,7 +16,8 @@ from kit.models.sed import ClassAttention
 from kit.models.timm_backbone import Timm
 from kit.parts import unknown
 from kit.training.loop import Loop
-from kit.training.losses import BCE
+from kit.training.loss_sums import Sum
+from kit.training.losses import BCE, SoftAUC
 from kit.training.optim import AdamW
 from kit.training.predict import Windows
 from kit.training.schedules import WarmupCosine
@@ -35,6 +38,15 @@ def preset(name: str) -> Experiment:
 def recording_preset(name: str) -> Experiment:
     """The experiment to start from for recordings with several labels: a timm net, attention by class, windows."""
     return _chosen(_recordings(), name)
+
+
+def soundscape_preset(name: str) -> Experiment:
+    """The experiment to start from for clips and windows of soundscapes with several labels, as in BirdCLEF.
+
+    Crops of 5 s, a timm net with attention by class, BCE beside SoftAUC, mixtures that have both their halves' labels,
+    rare classes drawn more often. Nets start from random weights: give `net__backbone__weights`.
+    """
+    return _chosen(_soundscapes(), name)
 
 
 def image_preset(name: str, side: int, channels: int) -> Experiment:
@@ -109,6 +121,45 @@ def _recordings() -> dict[str, Experiment]:
             features=LogMel(32000, 128, 0.064, 0.01, 60.0, 14000.0), crop_frames=512, predict=Windows(overlap=256),
             net=net("efficientnet_b0", "mean"), schedule=WarmupCosine(1000), loop=Loop(epochs=40),
             augment=(SpecAugment(time_masks=2, time_mask_frames=30, freq_masks=2, freq_mask_bins=12),),
+        ),
+    }  # fmt: skip
+
+
+@cache
+def _soundscapes() -> dict[str, Experiment]:
+    # Losses, mixtures and sampler as in the second and ninth places of BirdCLEF+ 2026.
+    base = Experiment(
+        net=Net(Timm("test_efficientnet_gn", frequency="stack"), head=ClassAttention()), sampler=Balanced(0.5),
+        loss=Sum((BCE(), SoftAUC()), (1.0, 0.5)), mix=Mixup("input", probability=0.5, lam=0.5, labels="union"),
+        augment=LIGHT_MASKS, predict=Windows(),
+    )  # fmt: skip
+
+    def of_5_seconds(hop_seconds: float, **fields) -> dict:
+        mel = LogMel(32000, 128, 0.064, hop_seconds, 20.0, 16000.0, **fields)
+        return {"features": mel, "crop_frames": mel.n_frames(5 * 32000)}
+
+    return {
+        "tiny": base.but(
+            **of_5_seconds(0.1), net__backbone__name="test_byobnet", folds=Folds(2), schedule=WarmupCosine(1),
+            loop=Loop(epochs=1, epoch_steps=2, batch_size=4),
+        ),
+        # Some twenty seconds a fold.
+        "demo": base.but(
+            **of_5_seconds(0.05), folds=Folds(3), optimizer=AdamW(lr=3e-3), schedule=WarmupCosine(20),
+            loop=Loop(epochs=3, epoch_steps=30, batch_size=16),
+        ),
+        # Some thousand clips on two cores in hours, or a first look on a GPU.
+        "quick": base.but(
+            **of_5_seconds(0.032, most_seconds=60.0, bits=8), folds=Folds(3), optimizer=AdamW(lr=1e-3),
+            net__backbone=Timm("tf_efficientnet_lite0"), schedule=WarmupCosine(200),
+            loop=Loop(epochs=10, epoch_steps=200, batch_size=32, patience=4),
+        ),
+        # A contest's 35,549 clips on a GPU.
+        "full": base.but(
+            **of_5_seconds(0.016, most_seconds=60.0, bits=8), optimizer=AdamW(lr=5e-4, weight_decay=1e-4),
+            net__backbone=Timm("tf_efficientnetv2_s"), schedule=WarmupCosine(1000),
+            loop=Loop(epochs=30, batch_size=64, ema_decay=0.999, patience=8),
+            augment=(SpecAugment(time_masks=1, time_mask_frames=20, freq_masks=1, freq_mask_bins=30),),
         ),
     }  # fmt: skip
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from kit.models.backbone import Backbone, check_input
@@ -123,12 +124,20 @@ class NetModule(nn.Module):
         self.loaded = backbone.loaded
         self.same_places = dict(backbone.same_places)
 
-    def forward(self, mel: Tensor, mask: Tensor | None = None, mix: Mix | None = None) -> tuple[Tensor, Tensor]:
-        """logits (B, C) without margin, and z (B, D).
+    def forward(
+        self, mel: Tensor, mask: Tensor | None = None, mix: Mix | None = None, frames: bool = False
+    ) -> tuple[Tensor, ...]:
+        """logits (B, C) without margin, and z (B, D); with `frames` those of the backbone's frames, too, as `framewise`
+        gives them.
 
         mask (B, T) is True at valid frames, None where all are. mix(place, h, mask) gives what goes on from a place,
         and its mask: "input" (mel as it came), each of `stage_names`, "embedding" (z, which has no mask).
         """
+        if frames:
+            check_input(mel, mask, self.n_mels)
+            h, mask = self._through_stages(mel, mask, mix or _go_on)
+            z = self._pooled(h, mask, mix or _go_on)
+            return self.head(z), z, self._frame_logits(h, mask)
         z = self.embed(mel, mask, mix)
         return self.head(z), z
 
@@ -144,20 +153,30 @@ class NetModule(nn.Module):
 
     def _embed(self, mel, mask=None, mix=None) -> Tensor:
         mix = mix or _go_on
+        return self._pooled(*self._through_stages(mel, mask, mix), mix)
+
+    def _through_stages(self, mel: Tensor, mask: Tensor | None, mix: Mix) -> tuple[Tensor, Tensor | None]:
         h, mask = mix("input", mel, mask)
         for name, stage in self.stages.items():
             h, mask = mix(name, *stage(h, mask))
+        return h, mask
+
+    def _pooled(self, h: Tensor, mask: Tensor | None, mix: Mix) -> Tensor:
         return mix("embedding", self.hidden(self.pooling(h, mask)), None)[0]
 
+    def _frame_logits(self, h: Tensor, mask: Tensor | None) -> Tensor:
+        logits = self.head.framewise(self.pooling.frames(h, mask))
+        return logits if mask is None else logits.masked_fill(~mask.unsqueeze(-1), -torch.inf)
+
     def framewise(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Logits (B, T', C) of each of the backbone's frames. Raises ValueError for a head but ClassAttention."""
+        """Logits (B, T', C) of each of the backbone's frames, −inf where one is padded.
+
+        Raises ValueError for a head but ClassAttention.
+        """
         if not isinstance(self.head, FrameHead):
             raise ValueError(f"head must be ClassAttention to classify frames, got {type(self.head).__name__}")
         check_input(mel, mask, self.n_mels)
-        h = mel
-        for stage in self.stages.values():
-            h, mask = stage(h, mask)
-        return self.head.framewise(self.pooling.frames(h, mask))
+        return self._frame_logits(*self._through_stages(mel, mask, _go_on))
 
     def head_parameters(self) -> list[str]:
         """Names of the parameters that follow the backbone, for the optimiser's rate of heads."""

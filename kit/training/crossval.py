@@ -47,17 +47,17 @@ def crossval(
     """Train every experiment on every fold with every seed (None: the experiment's own); the runs, in order.
 
     What is finished with the same experiment, data and sources is kept, what was cut short goes on; fresh=True trains
-    the folds anew. `folds` picks some of range(experiment.folds.n). On a CPU `n_jobs` jobs run at once (None: one a
-    core), each with `threads` (None: what is left); another number of threads rounds otherwise, and so gives slightly
-    other numbers.
+    the folds anew. A fold whose loop.minutes are over before its epochs is unfinished: a warning says so, its
+    predictions are of the best weights so far, and the same call goes on. `folds` picks some of
+    range(experiment.folds.n). On a CPU `n_jobs` jobs run at once (None: one a core), each with `threads` (None: what is
+    left); another number of threads rounds otherwise, and so gives slightly other numbers.
     Raises ValueError where a run folder holds another experiment, other data, or folds trained with other sources, or
     where a part does not fit, which is tried before any training; WorkerDiedError where a job's process dies.
     """
     runs, notes = [], []
     for experiment in [experiments] if isinstance(experiments, Experiment) else experiments:
-        features, folding = experiment.features, experiment.folds
-        classes = competition.classes if competition.task == "multi" else None
-        notes += fold_notes(competition.train, folding.n, folding.seed, classes)
+        features = experiment.features
+        notes += fold_notes(competition.train, **experiment.folds.options(competition))
         store = pack(competition, cache, getattr(features, "mel", None), features.packs, progress)
         for seed in seeds or (experiment.seed,):
             runs.append(RunFolder(experiment.but(seed=seed), store, competition, Path(out), folds))
@@ -81,7 +81,8 @@ def crossval(
             joblib.delayed(_job)(*job, competition.metric, number, threads) for number, job in enumerate(jobs)
         )
     done = [run.finish() for run in runs]
-    for told in dict.fromkeys(_told_faults(run.store, competition) for run in runs):
+    lines = [run.stopped_told() for run in runs] + [_told_faults(run.store, competition) for run in runs]
+    for told in dict.fromkeys(lines):
         if told:
             warnings.warn(told, stacklevel=2)
     return done

@@ -22,6 +22,7 @@ from kit.data.features import n_bins
 from kit.data.mixup import mix_drawer
 from kit.data.store import Store
 from kit.parts import make
+from kit.training.budget import Budget
 from kit.training.checkpoint import average_weights, keep_best, load_checkpoint, save_best, save_checkpoint
 from kit.training.faults import memory_told
 from kit.training.finish import changes_prototypes, check_base, finish_prototypes
@@ -47,6 +48,8 @@ class Fitted:
     score: float
     epoch: int  # of the best score, from 1
     accelerator: Accelerator
+    epochs: int  # done
+    unfinished: bool  # its minutes were over before its epochs
 
 
 def fit(
@@ -63,13 +66,13 @@ def fit(
 ) -> Fitted:
     """Train on some rows of a store, stop early on others, and leave log.csv, best.pt and last.pt in `folder`.
 
-    Where `folder` holds a last.pt of the same experiment, training goes on from there. `fold` picks the weights that
-    experiment.start_from names; `begun` is told before the first update what the net started from: line and
-    sha256 of each file.
+    Where `folder` holds a last.pt of the same experiment, training goes on from there. It stops before an epoch that
+    would not end within loop.minutes, after one at least. `fold` picks the weights that experiment.start_from names;
+    `begun` is told before the first update what the net started from: line and sha256 of each file.
     Raises DivergedError where the loss turns NaN or infinite, DeviceMemoryError where the device can't hold a batch,
     ValueError where last.pt is another experiment's, or cut short.
     """
-    folder, loop = Path(folder), experiment.loop
+    folder, loop, budget = Path(folder), experiment.loop, Budget(experiment.loop.minutes)
     check_loss(experiment.loss, store.task)
     accelerator = prepare_accelerator(loop.precision)
     torch.manual_seed(generator_for(experiment.seed).initial_seed())
@@ -105,7 +108,7 @@ def fit(
     )  # fmt: skip
     if not bar.disable and (notice := mel_axis_notice(experiment.views, store)):
         bar.write(notice)
-    while state.epoch < loop.epochs and state.stale < loop.patience:
+    while not (over := _is_over(state, loop)) and budget.allows(accelerator):
         with memory_told("batch_size", loop.batch_size):
             row = _train_epoch(experiment, state.epoch, step, ema, loader, bar)
         score, probability = validate()
@@ -114,6 +117,7 @@ def fit(
         bar.set_postfix(loss=f"{row['loss']:.3f}", score=f"{score:.3f}")
         if accelerator.is_main_process:
             save_checkpoint(folder, experiment, state, raw, shown, optimizer, accelerator, store)
+        budget.epoch_ended()
     bar.close()
     shown.load_state_dict(average_weights([weights for _, _, weights in state.best]))
     score, epoch, _ = state.best[0]
@@ -124,7 +128,11 @@ def fit(
         score, _ = validate()
         if accelerator.is_main_process:
             save_best(folder, experiment, shown.state_dict(), score, epoch, store.classes, raw.n_mels)
-    return Fitted(shown.eval(), score, epoch, accelerator)
+    return Fitted(shown.eval(), score, epoch, accelerator, state.epoch, not over)
+
+
+def _is_over(state: Any, loop: Any) -> bool:
+    return state.epoch >= loop.epochs or state.stale >= loop.patience
 
 
 def _ema(net: nn.Module, decay: float) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from kit.atomic import replacing
-from kit.competition.folds import make_folds, make_label_folds
+from kit.competition.folds import make_folds
 from kit.competition.labels import UNKNOWN
 from kit.competition.metrics import Metric
 from kit.data.store import Store
@@ -18,22 +18,25 @@ from kit.training.fit import fit
 from kit.training.identity import write_identity
 from kit.training.predict import predict, probability_table
 
+SO_FAR = "so_far.json"  # in the place of metrics.json while a fold is unfinished
+
 
 def fold_of_rows(experiment: Any, store: Store) -> np.ndarray:
     """The fold (N,) of each training row; −1 where a row is in training always."""
-    index = store.index.iloc[store.rows("train")]
-    if store.task == "multi":
-        return make_label_folds(index, store.classes, experiment.folds.n, experiment.folds.seed)
-    return make_folds(index, experiment.folds.n, experiment.folds.seed)
+    return make_folds(store.index.iloc[store.rows("train")], **experiment.folds.options(store))
 
 
 def train_fold(experiment: Any, store: Store, fold: int, run: Path, metric: Metric) -> None:
-    """Leaves `fold<k>` of the run's folder finished: metrics.json is written last."""
+    """Leaves `fold<k>` of the run's folder finished: metrics.json is written last.
+
+    Where the experiment's minutes are over first, so_far.json stands for it, and says after how many epochs.
+    """
     started, folder = time.monotonic(), run / f"fold{fold}"
     for stray in folder.glob(".*.part"):  # what a kill left of a file that was being written
         stray.unlink(missing_ok=True)
     folds, train, test = fold_of_rows(experiment, store), store.rows("train"), store.rows("test")
     held_out, others = train[folds == fold], train[folds != fold]
+    check_scores(metric, store, held_out, fold)
 
     def begun(weights: tuple[dict[str, str], ...]) -> None:
         write_identity(folder, listed(run / "sources"), store.folder.name, weights)
@@ -41,7 +44,8 @@ def train_fold(experiment: Any, store: Store, fold: int, run: Path, metric: Metr
     fitted = fit(experiment, store, others, held_out, folder, metric=metric, fold=fold, begun=begun, progress=False)
     oof = predict(fitted.model, store, held_out, experiment, fitted.accelerator)
     probability = predict(fitted.model, store, test, experiment, fitted.accelerator)
-    probability = fill_with_priors(probability, store.targets(others))
+    priors = class_shares(store.targets(others), len(store.classes))
+    probability = fill_with_priors(probability, priors)
     rows = store.index.iloc[held_out]
     facts = {"fold": fold, "label": rows["label"].to_numpy()}
     facts |= {"group": rows["group"].to_numpy()} if "group" in rows else {}
@@ -50,21 +54,46 @@ def train_fold(experiment: Any, store: Store, fold: int, run: Path, metric: Metr
     write_parquet(folder / "oof.parquet", probability_table(store, held_out, oof, **facts))
     write_parquet(folder / "test.parquet", probability_table(store, test, probability))
     parameters = sum(value.numel() for value in fitted.model.parameters())
-    minutes = (time.monotonic() - started) / 60
+    minutes = (time.monotonic() - started) / 60 + (read_so_far(folder) or {"minutes": 0.0})["minutes"]
     facts = {"score": fitted.score, "epoch": fitted.epoch, "parameters": parameters, "minutes": minutes}
+    facts |= {"priors": priors.tolist()}  # what a test row that can't be used is given
+    if fitted.unfinished:
+        write_json(folder / SO_FAR, facts | {"epochs": fitted.epochs})
+        return
     write_json(folder / "metrics.json", facts)
+    (folder / SO_FAR).unlink(missing_ok=True)
 
 
-def fill_with_priors(probability: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Probabilities (N, C) with each class's share of a training part's rows, or known pairs, where a row is NaN.
+def read_so_far(folder: Path) -> dict[str, Any] | None:
+    """What a fold says that stopped at the end of its minutes, and has not been finished since."""
+    path = folder / SO_FAR
+    there = path.exists() and not (folder / "metrics.json").exists()
+    return json.loads(path.read_text(encoding="utf-8")) if there else None
+
+
+def check_scores(metric: Metric, store: Store, rows: np.ndarray, fold: int) -> None:
+    """Raises ValueError where a metric can't score a fold's rows whatever is predicted, as ROC-AUC of one label."""
+    chance = np.random.default_rng(0).dirichlet(np.ones(len(store.classes)), len(rows))
+    try:
+        metric(store.targets(rows), chance)
+    except ValueError as error:
+        raise ValueError(f"fold {fold}: its {len(rows)} held-out rows can't be scored: {error}") from error
+
+
+def class_shares(target: np.ndarray, n_classes: int) -> np.ndarray:
+    """Each class's share (C,) of a training part's rows, or known pairs; of all pairs' where none of its is known.
 
     target: class numbers (M,), or with several labels a row what is known of them (M, C).
     """
     if target.ndim == 2:
-        shares = (target == 1).sum(0) / np.maximum(1, (target != UNKNOWN).sum(0))
-    else:
-        shares = np.bincount(target[target >= 0], minlength=probability.shape[1]) / max(1, (target >= 0).sum())
-    return np.where(np.isnan(probability), shares.astype(probability.dtype), probability)
+        present, known = (target == 1).sum(0), (target != UNKNOWN).sum(0)
+        return np.where(known > 0, present / np.maximum(1, known), present.sum() / max(1, known.sum()))
+    return np.bincount(target[target >= 0], minlength=n_classes) / max(1, (target >= 0).sum())
+
+
+def fill_with_priors(probability: np.ndarray, priors: np.ndarray) -> np.ndarray:
+    """Probabilities (N, C) with the priors (C,) where a row is NaN."""
+    return np.where(np.isnan(probability), priors.astype(probability.dtype), probability)
 
 
 def write_json(path: Path, value: dict) -> None:

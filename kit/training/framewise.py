@@ -15,8 +15,7 @@ def framewise_probability(model: nn.Module, store: Store, row: int) -> np.ndarra
     """
     if store.kind != "mel":
         raise ValueError(f'store must be of kind "mel" to classify frames, got {store.kind!r}')
-    start, size = (int(store.index[name].iat[row]) for name in ("start", "frames"))
-    mel = store.features[start : start + size].float()[None].to(next(model.parameters()).device)
+    mel = store.recording(row)[None].to(next(model.parameters()).device)
     return model.framewise(mel)[0].float().sigmoid().cpu().numpy()
 
 

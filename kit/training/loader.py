@@ -16,9 +16,13 @@ from kit.data.batches import train_batches
 from kit.data.boxes import BoxCrops
 from kit.data.crops import CropsAroundBoxes, RandomCrops
 from kit.data.dataset import SpectrogramDataset, Training, batch_loader
+from kit.data.row_labels import RowLabels
 from kit.data.store import Store
+from kit.parts import make
+from kit.training.distil import teacher_of
 from kit.training.features import mels_of
 from kit.training.pseudo import positive_weights, pseudo_rows
+from kit.training.soft_labels import SoftLabels, SoftRows, soft_rows
 
 
 def train_loader(
@@ -33,23 +37,33 @@ def train_loader(
 
     mixup: what kit.data.mixup.mix_drawer gives. They are on the accelerator's device, or of workers on the CPU.
     """
-    loop = experiment.loop
-    boxes, pseudo = _boxes(experiment, store, rows, held_out)
+    loop, pseudo_part = experiment.loop, experiment.pseudo
+    soft = soft_rows(pseudo_part, store, rows, held_out) if isinstance(pseudo_part, SoftLabels) else None
+    labels, pseudo = _labels(experiment, store, rows, held_out, soft)
     device = "cpu" if loop.workers else accelerator.device  # a forked process can't use the GPU of its parent
     mels = mels_of(experiment, store, device)
     segment = mels.units(experiment.crop_frames)
     training = Training(
-        experiment.seed, Augmenters(experiment.augment, experiment.features), mixup and mixup.draw, boxes, len(rows)
-    )
+        experiment.seed, Augmenters(experiment.augment, experiment.features), mixup and mixup.draw, labels, len(rows),
+        pseudo_part.weight if soft else 1.0, teacher_of(experiment.loss, store, rows),
+    )  # fmt: skip
     dataset = SpectrogramDataset(
-        store, [*rows, *pseudo], CropsAroundBoxes(segment, boxes) if boxes else RandomCrops(segment),
+        store, [*rows, *pseudo], CropsAroundBoxes(segment, labels) if store.boxes is not None else RandomCrops(segment),
         mels=mels, training=training, device=device,
     )  # fmt: skip
     batches = train_batches(
-        known_targets(store, rows), len(pseudo), loop.batch_size, sampler=experiment.sampler, seed=experiment.seed,
-        steps=loop.epoch_steps * loop.accumulate, rank=accelerator.process_index, world=accelerator.num_processes,
+        known_targets(store, rows), len(pseudo), loop.batch_size, sampler=_sampler(experiment, store, rows),
+        seed=experiment.seed, steps=loop.epoch_steps * loop.accumulate,
+        rank=accelerator.process_index, world=accelerator.num_processes,
+        **({"share": pseudo_part.share, "pseudo_sampler": soft.order} if soft else {}),
     )  # fmt: skip
     return batch_loader(dataset, batches, loop.workers)
+
+
+def _sampler(experiment: Any, store: Store, rows: Sequence[int]) -> Any:
+    """The experiment's, for these rows."""
+    sampler = make(experiment.sampler)
+    return sampler.with_rows(store.index.iloc[rows]) if hasattr(sampler, "with_rows") else experiment.sampler
 
 
 def known_targets(store: Store, rows: Sequence[int]) -> Tensor:
@@ -58,12 +72,19 @@ def known_targets(store: Store, rows: Sequence[int]) -> Tensor:
     return torch.where(target == UNKNOWN, torch.nan, target.float()) if target.dim() == 2 else target
 
 
-def _boxes(experiment: Any, store: Store, rows, held_out) -> tuple[BoxCrops | None, list[int]]:
-    """A store's boxes, with pseudo labels where there are some, and the rows that these are of."""
-    pseudo = pseudo_rows(experiment.pseudo.file, store, rows, held_out) if experiment.pseudo else None
+def _labels(
+    experiment: Any, store: Store, rows, held_out, soft: SoftRows | None
+) -> tuple[BoxCrops | RowLabels | None, list[int]]:
+    """What serves several labels a row, with pseudo labels where there are some, and the rows that these are of."""
+    boxed = None if soft else experiment.pseudo
+    weights_at = partial(positive_weights, experiment.loss, boxed)
     if store.boxes is None:
-        if experiment.pseudo:
-            raise ValueError("pseudo must be None where the competition has no boxes")
-        return None, []
-    boxes = BoxCrops(store, pseudo, partial(positive_weights, experiment.loss, experiment.pseudo))
-    return boxes, [] if pseudo is None else pseudo["row"].unique().tolist()
+        if boxed:
+            raise ValueError("pseudo must be SoftLabels or None where the competition has no boxes, got PseudoLabels")
+        soft_labels = soft and (soft.row, soft.target)
+        labels = RowLabels(store, np.asarray(rows), weights_at, soft_labels) if store.task == "multi" else None
+        return labels, soft.row.tolist() if soft else []
+    if soft:
+        raise ValueError("pseudo must be PseudoLabels or None where the competition has boxes, got SoftLabels")
+    pseudo = pseudo_rows(boxed.file, store, rows, held_out) if boxed else None
+    return BoxCrops(store, pseudo, weights_at), [] if pseudo is None else pseudo["row"].unique().tolist()

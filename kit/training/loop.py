@@ -25,10 +25,11 @@ class Loop:
     precision: str = "auto"  # bf16 where the card has it, fp16 on older cards, fp32 on a CPU
     step: str = "eager"  # "compiled": by torch.compile; "graph": that, and on a GPU a step is one CUDA graph
     workers: int = 0  # DataLoader processes; worth it only with waveform augmentation
+    minutes: float = 0.0  # a fold may train in one go, by its clock; 0 is no limit. It stops between epochs, to go on
 
     def check(self):
         at_least(self, 1, "epochs", "batch_size", "accumulate", "patience", "average_best")
-        at_least(self, 0, "epoch_steps", "clip_norm", "frozen_epochs", "workers")
+        at_least(self, 0, "epoch_steps", "clip_norm", "frozen_epochs", "workers", "minutes")
         fraction(self, "ema_decay")
         one_of(self, "keep", ("best", "last"))
         one_of(self, "precision", PRECISIONS)

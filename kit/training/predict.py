@@ -1,10 +1,11 @@
 """Predictions and embeddings of a model over whole utterances, evenly spaced crops, or overlapping windows.
 
 One's own way is a part with `crop(units, frames) -> a crop` (kit.data.crops), `pool(value (M, ...), first (N,))` and
-`batch_frames`.
+`batch_frames`; where it has `of_batch(probability, batch)`, that stands in the place of probability(batch) (B, C).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -116,15 +117,27 @@ def predict(
     Of one label a row float32; of several float64, in which a sigmoid keeps apart what in float32 would be 1 alike. Of
     an experiment with n_base classes, the others have probability 0. Of rows without frames all is NaN.
     """
-    multi = store.task == "multi"
+    serving = Serving(store, rows, experiment, accelerator.device)
+    if not serving.batches:
+        return np.full((len(serving.rows), len(store.classes)), np.nan, dtype=probability_dtype(store.task))
+    return _gathered(probability_of(model, store.task, experiment), model, serving, accelerator)
+
+
+def probability_dtype(task: str) -> type:
+    return np.float64 if task == "multi" else np.float32
+
+
+def probability_of(net: Callable, task: str, experiment: Any) -> Callable[[Batch], Tensor]:
+    """What gives the class probabilities (B, C) of a batch, by a net `(mel, mask) -> (logits, …)`."""
     n_base = experiment.session.n_base if experiment.session else 0
 
     def probability(batch: Batch) -> Tensor:
-        logits = model(batch.mel, batch.mask)[0].float()
+        logits = net(batch.mel, batch.mask)[0].float()
         logits[:, n_base or logits.shape[1] :] = -torch.inf
-        return logits.double().sigmoid() if multi else logits.softmax(1)
+        return logits.double().sigmoid() if task == "multi" else logits.softmax(1)
 
-    return _served(probability, model, store, rows, experiment, accelerator)
+    way = experiment.predict
+    return partial(way.of_batch, probability) if hasattr(way, "of_batch") else probability
 
 
 def embed(model: nn.Module, store: Store, rows: Sequence[int], experiment: Any, accelerator: Accelerator) -> np.ndarray:
@@ -135,33 +148,60 @@ def embed(model: nn.Module, store: Store, rows: Sequence[int], experiment: Any, 
         z = model.embed(batch.mel, batch.mask).float()
         return z.unflatten(0, (3, -1)).transpose(0, 1) if views else z
 
-    return _served(embedding, model, store, rows, experiment, accelerator, views)
+    return _gathered(embedding, model, Serving(store, rows, experiment, accelerator.device, views), accelerator)
 
 
-@torch.inference_mode()
-def _served(
-    function: Callable[[Batch], Tensor], model, store, rows, experiment: Any, accelerator, views: bool = False
-) -> np.ndarray:
-    """What function gives of each utterance (N, ...), pooled over its crops."""
-    device, way = accelerator.device, experiment.predict
-    mels = mels_of(experiment, store, device, views)
-    crop = way.crop(mels.units, experiment.crop_frames)
-    dataset = SpectrogramDataset(store, rows, crop, mels=mels, device=device)
-    sizes = crop.units(store.index["frames"].to_numpy()[np.asarray(rows)])
-    usable = np.flatnonzero(store.index["frames"].to_numpy()[np.asarray(rows)] > 0)
-    most = way.batch_frames or (BATCH_FRAMES_ON_CPU if device.type == "cpu" else BATCH_FRAMES)
-    batches = length_batches(sizes[usable], most * mels.hop)
-    batches = [usable[batch].tolist() for batch in batches][accelerator.process_index :: accelerator.num_processes]
-    was_training, served = model.training, []
+class Serving:
+    """Rows of a store in the batches in which nets are given them: by like length, the longest first.
+
+    The batches depend on the rows' lengths and on the experiment's features and way to predict, not on weights.
+    """
+
+    def __init__(self, store: Store, rows: Sequence[int], experiment: Any, device: torch.device, views: bool = False):
+        self.store, self.rows, self.way, self.views = store, np.asarray(rows, dtype=np.int64), experiment.predict, views
+        mels = mels_of(experiment, store, device, views)
+        crop = self.way.crop(mels.units, experiment.crop_frames)
+        self.dataset = SpectrogramDataset(store, self.rows, crop, mels=mels, device=device)
+        frames = store.index["frames"].to_numpy()[self.rows]
+        usable = np.flatnonzero(frames > 0)
+        self.most = self.way.batch_frames or (BATCH_FRAMES_ON_CPU if device.type == "cpu" else BATCH_FRAMES)
+        self.sizes = crop.units(frames)  # (N,) units that are served of each row
+        batches = length_batches(self.sizes[usable], self.most * mels.hop)
+        self.batches = [usable[batch].tolist() for batch in batches]
+
+    @torch.inference_mode()
+    def serve(
+        self, function: Callable[[Batch], Tensor], batches: list[list[int]], accelerator: Accelerator
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Of each batch of positions in `rows`: these (n,), and what function gives (n, ...), pooled over crops."""
+        for positions, batch in zip(batches, batch_loader(self.dataset, batches), strict=True):
+            clip, values = self.store.index["id"].iat[int(batch.row[0])], []
+            with memory_told("batch_frames", self.most, f"{clip}, {batch.mel.shape[1]} frames"):
+                for piece in _pieces(batch, 0 if self.views else self.most):
+                    with accelerator.autocast():
+                        values.append(function(piece).cpu().numpy())
+            row = batch.row.numpy()
+            first = np.flatnonzero(np.append(True, row[1:] != row[:-1]))
+            yield np.asarray(positions), self.way.pool(np.concatenate(values), first)
+
+    def in_order(self, served: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+        """What was served (N, ...), in the order of `rows`; NaN where a row was not."""
+        if not served:
+            raise ValueError("there must be a row with at least one frame to predict, got none")
+        value = np.concatenate([value for _, value in served])
+        ordered = np.full((len(self.rows), *value.shape[1:]), np.nan, dtype=value.dtype)
+        ordered[np.concatenate([positions for positions, _ in served])] = value
+        return ordered
+
+
+def _gathered(function: Callable[[Batch], Tensor], model: nn.Module, serving: Serving, accelerator) -> np.ndarray:
+    """What function gives of all rows (N, ...), each of the processes there are serving its batches."""
+    was_training = model.training
     model.eval()
-    for batch in batch_loader(dataset, batches):
-        clip = store.index["id"].iat[int(batch.row[0])]
-        with memory_told("batch_frames", most, f"{clip}, {batch.mel.shape[1]} frames"):
-            for piece in _pieces(batch, 0 if views else most):
-                with accelerator.autocast():
-                    served.append((piece.row.numpy(), function(piece).cpu().numpy()))
+    batches = serving.batches[accelerator.process_index :: accelerator.num_processes]
+    served = list(serving.serve(function, batches, accelerator))
     model.train(was_training)
-    return _in_order(gather_object(served), np.asarray(rows), way)
+    return serving.in_order(gather_object(served))
 
 
 def _pieces(batch: Batch, most: int) -> list[Batch]:
@@ -173,19 +213,6 @@ def _pieces(batch: Batch, most: int) -> list[Batch]:
     mask = [None] * items if batch.mask is None else batch.mask.split(size)
     parts = zip(batch.mel.split(size), mask, batch.target.split(size), batch.row.split(size), strict=False)
     return [Batch(mel, valid, target, row) for mel, valid, target, row in parts]
-
-
-def _in_order(served: list[tuple[np.ndarray, np.ndarray]], rows: np.ndarray, way: Any) -> np.ndarray:
-    if not served:
-        raise ValueError("there must be a row with at least one frame to predict, got none")
-    row = np.concatenate([row for row, _ in served])
-    value = np.concatenate([value for _, value in served])  # (M, ...)
-    first = np.flatnonzero(np.append(True, row[1:] != row[:-1]))
-    row, value = row[first], way.pool(value, first)
-    where = pd.Series(np.arange(len(row)), index=row).reindex(rows, fill_value=-1).to_numpy()
-    ordered = value[where]
-    ordered[where < 0] = np.nan
-    return ordered
 
 
 def probability_table(store: Store, rows: Sequence[int], probability: np.ndarray, **columns) -> pd.DataFrame:

@@ -12,10 +12,11 @@ import pandas as pd
 from kit.competition.competition import Competition
 from kit.competition.labels import label_targets
 from kit.competition.metrics import METRICS, precision
+from kit.competition.threshold import best_threshold
 from kit.data.store import Store
 from kit.experiment import Experiment, changes, told
 from kit.sources import collect, hashes, write_sources
-from kit.training.fold import fold_of_rows, write_json, write_parquet
+from kit.training.fold import fold_of_rows, read_so_far, write_json, write_parquet
 from kit.training.identity import kit_sha256, rebuilt, trained_by
 from kit.training.pseudo import LeakError
 from kit.training.runs import Run, load_run
@@ -71,8 +72,8 @@ class RunFolder:
         if fresh or self._changed():
             for name in ("metrics.json", "oof.parquet", "test.parquet"):  # of what was here before
                 (self.folder / name).unlink(missing_ok=True)
-        if self._changed() or not (self.folder / "experiment.json").exists():
-            write_json(self.folder / "experiment.json", self.experiment.to_dict())
+        if self._changed() or self.unfinished() or not (self.folder / "experiment.json").exists():
+            write_json(self.folder / "experiment.json", self.experiment.to_dict())  # with the minutes of this time
         if self.files:
             write_sources(self.files, self.folder / "sources")
         else:
@@ -154,6 +155,21 @@ class RunFolder:
     def unfinished(self) -> list[int]:
         return [fold for fold in self.folds if not self._done(fold)]
 
+    def stopped(self) -> dict[int, int]:
+        """Epochs done of each fold whose minutes were over first."""
+        found = {fold: read_so_far(self._of(fold)) for fold in range(self.experiment.folds.n)}
+        return {fold: facts["epochs"] for fold, facts in found.items() if facts}
+
+    def stopped_told(self) -> str:
+        """A line where folds stopped at the end of their minutes; else empty."""
+        if not (stopped := self.stopped()):
+            return ""
+        folds = ", ".join(f"fold {fold} after {done}" for fold, done in stopped.items())
+        return (
+            f"{self.folder}: unfinished as its minutes were over, {folds} of {self.experiment.loop.epochs} epochs; its "
+            "predictions are of the best weights so far, and the same call goes on, here or with the folder elsewhere"
+        )
+
     def epochs_done(self) -> int:
         done = 0
         for fold in self.folds:
@@ -165,16 +181,20 @@ class RunFolder:
         return done
 
     def finish(self) -> Run:
-        """oof.parquet, test.parquet (the mean over folds) and metrics.json of the folds that are finished."""
-        folds = [fold for fold in range(self.experiment.folds.n) if self._done(fold)]
+        """oof.parquet, test.parquet (the mean over folds) and metrics.json of what is finished, and of what stopped."""
+        stopped = self.stopped()
+        folds = [fold for fold in range(self.experiment.folds.n) if self._done(fold) or fold in stopped]
         oof = pd.concat([pd.read_parquet(self._of(fold) / "oof.parquet") for fold in folds])
         tests = [pd.read_parquet(self._of(fold) / "test.parquet") for fold in folds]
-        parts = {fold: json.loads((self._of(fold) / "metrics.json").read_text()) for fold in folds}
+        parts = {
+            fold: read_so_far(self._of(fold)) or json.loads((self._of(fold) / "metrics.json").read_text())
+            for fold in folds
+        }
         classes = list(self.store.classes)
         test = tests[0].copy()
         test[classes] = np.mean([table[classes].to_numpy() for table in tests], axis=0)
         target = label_targets(oof["label"], classes, self.store.task)
-        probability = oof[classes].to_numpy()
+        probability, lists = oof[classes].to_numpy(), self.competition.form == "lists"
         write_parquet(self.folder / "oof.parquet", oof.reset_index(drop=True))
         write_parquet(self.folder / "test.parquet", test)
         write_json(
@@ -193,6 +213,8 @@ class RunFolder:
                 "cluster": self.competition.cluster,
                 "task": self.store.task,
                 "rows": len(oof),
+                **({"threshold": best_threshold(target, probability, self.competition.metric)} if lists else {}),
+                **({"unfinished": {str(fold): done for fold, done in stopped.items()}} if stopped else {}),
             },
         )
         return load_run(self.folder, self.metric)

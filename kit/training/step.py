@@ -17,12 +17,14 @@ from kit.data.batch import Batch
 from kit.data.batches import generator_for
 from kit.data.mixup import mixup_accuracy
 from kit.parts import make, part_name
+from kit.training.loss_sums import needs_frames
 from kit.training.losses import known_accuracy
 from kit.training.views import view_losses
 
 VIEW_DRAWS = 0x6C7063  # keeps the draws of shuffled views apart from a step's others
 WARM_UP = 3  # updates of each shape of batch before its graph is recorded: they compile, and allocate what is kept
 MOST_GRAPHS = 16  # each holds its own activations
+ON_DEVICE = ("mel", "mask", "target", "weight", "known", "teacher")  # a batch's tensors beside its plan's
 
 
 class Recorded(NamedTuple):
@@ -63,6 +65,7 @@ class TrainStep:
                     f"loss {part_name(experiment.loss)}: must have no parameters, for none would be trained"
                 )
             self.loss.to(accelerator.device)
+        self.needs_frames = needs_frames(experiment.loss)
         self.n_base = experiment.session.n_base if experiment.session else 0
         self.margin_at = getattr(getattr(experiment.net, "head", None), "margin_at", lambda number: None)
         self.accelerator, self.device = accelerator, accelerator.device
@@ -121,9 +124,10 @@ class TrainStep:
         """The loss, and the logits of the net's own head without margin, of the base classes, of the speech view."""
         plan, items = batch.plan, len(batch.target)
         n_views = len(batch.mel) // items
-        logits, z = model(batch.mel, batch.mask, plan and (plan.repeated(n_views) if n_views > 1 else plan).mix)
+        mix = plan and (plan.repeated(n_views) if n_views > 1 else plan).mix
+        logits, z, *frames = model(batch.mel, batch.mask, mix, *([True] if self.needs_frames else []))
         logits = logits[:items]
-        batch = batch.mixed(logits.shape[1])
+        batch = batch.mixed(logits.shape[1])._replace(frames=frames[0] if frames else None)
         target = batch.target
         base = self.n_base or logits.shape[1]
         shown = batch._replace(target=target[:, :base]) if target.dim() == 2 and self.n_base else batch
@@ -138,6 +142,8 @@ class TrainStep:
             return loss
 
         loss = loss_of(getattr(self.raw, "head", None), logits)
+        if hasattr(self.loss, "of_embedding"):
+            loss = loss + self.loss.of_embedding(z[:items], batch)
         if self.views:
             generator = generator_for(self.experiment.seed, number, self.accelerator.process_index, VIEW_DRAWS)
             terms = view_losses(self.views, self.raw, z, target, lambda head, z: loss_of(head, head(z)), generator)
@@ -176,7 +182,7 @@ class TrainStep:
 
 def _right(logits: Tensor, batch: Batch) -> Tensor:
     """How right each item is (B,), for the log's accuracy."""
-    if batch.weight is not None:
+    if batch.target.dim() == 2:
         return known_accuracy(logits, batch.mixed(logits.shape[1]).target)
     return mixup_accuracy(logits, batch.target, batch.plan)
 
@@ -184,8 +190,8 @@ def _right(logits: Tensor, batch: Batch) -> Tensor:
 def _map(batch: Batch, change) -> Batch:
     """The batch with each of its tensors on the device changed; row stays, for no step reads it."""
     plan = batch.plan and replace(batch.plan, lam=change(batch.plan.lam), perm=change(batch.plan.perm))
-    mask, weight = (None if value is None else change(value) for value in (batch.mask, batch.weight))
-    return batch._replace(mel=change(batch.mel), mask=mask, target=change(batch.target), plan=plan, weight=weight)
+    there = {name: value for name in ON_DEVICE if (value := getattr(batch, name)) is not None}
+    return batch._replace(**{name: change(value) for name, value in there.items()}, plan=plan)
 
 
 def _tensors(batch: Batch) -> list[Tensor]:
@@ -196,5 +202,6 @@ def _tensors(batch: Batch) -> list[Tensor]:
 
 def _shape(batch: Batch) -> tuple:
     """What batches must share to be one graph's: which tensors there are, their shapes, the place that is mixed."""
-    shapes = tuple(None if value is None else tuple(value.shape) for value in (batch.mel, batch.mask, batch.weight))
+    tensors = (getattr(batch, name) for name in ON_DEVICE)
+    shapes = tuple(None if value is None else tuple(value.shape) for value in tensors)
     return *shapes, batch.plan and (batch.plan.place, batch.plan.lam.dim())

@@ -55,10 +55,11 @@ def grid(given, root):
     experiments = [Experiment.from_dict(values) for values in given["experiments"]]
     backend, jobs = given["backend"], 2 if given["backend"] else 1
     with joblib.parallel_config(backend, n_jobs=jobs) if backend else joblib.parallel_config():
-        crossval(
-            experiments, competitions[given["data"]], root, folds=given["folds"], cache=given["cache"], threads=1,
-            n_jobs=None if backend else 1, progress=False,
-        )  # fmt: skip
+        for _ in range(given.get("calls", 1)):
+            crossval(
+                experiments, competitions[given["data"]], root, folds=given["folds"], cache=given["cache"], threads=1,
+                n_jobs=None if backend else 1, progress=False,
+            )  # fmt: skip
 
 
 def pseudo(given, root):

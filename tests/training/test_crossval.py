@@ -14,8 +14,8 @@ import torch
 
 from kit.competition.folds import make_folds
 from kit.competition.metrics import Metric
-from kit.data.batches import Balanced
 from kit.data.mixup import Mixup
+from kit.data.samplers import Balanced
 from kit.data.store import pack
 from kit.experiment import Experiment
 from kit.training.crossval import crossval

@@ -1,9 +1,11 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import torch
 
 from kit.data.mixup import MixDrawer
+from kit.data.samplers import SourceShare
 from kit.experiment import Experiment
 from kit.parts import Part
 from kit.training.loader import known_targets, train_loader
@@ -46,6 +48,16 @@ def test_a_sampler_orders_the_passes(store, meta):
     assert [row for batch in batches for row in batch.row.tolist()] == rows[8:][::-1].tolist()
     plain = train_loader(experiment.but(augment=()), store, rows[8:], rows[:8], None, cpu(meta))
     assert all(torch.equal(one.mel, two.mel + 1) for one, two in zip(batches, plain, strict=True))
+
+
+def test_a_sampler_that_must_know_the_rows_is_given_them(store, meta):
+    """Half of each pass are the four rows of a source of their own."""
+    rows = store.rows("train")
+    source = np.where(np.isin(np.arange(len(store.index)), rows[-4:]), "soundscape", "clip")
+    told = replace(store, index=store.index.assign(source=source))
+    experiment = Experiment(crop_frames=32, sampler=SourceShare("soundscape", 0.5), loop=Loop(batch_size=8))
+    drawn = torch.cat([batch.row for batch in train_loader(experiment, told, rows[8:], rows[:8], None, cpu(meta))])
+    assert torch.isin(drawn, torch.from_numpy(rows[-4:])).double().mean() == 0.5 and len(drawn) == 40
 
 
 def backwards(target, generator):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from kit.competition.folds import Folds, make_label_folds
+from kit.competition.folds import Folds, make_folds
 from kit.data.features import LogMel
 from kit.data.store import pack
 from kit.experiment import Experiment
@@ -106,7 +106,8 @@ def test_a_round_holds_what_the_votes_say(labels, teachers, forest, rainforest):
         assert sum(vote >= 0.5 for vote in votes) == row.votes >= 2
         assert row.probability == pytest.approx(np.mean(votes), rel=1e-5)
         assert 0 <= row.start < row.end <= 150
-    folds = dict(zip(rainforest.train["id"], make_label_folds(rainforest.train, rainforest.classes, 2), strict=True))
+    fold = make_folds(rainforest.train, 2, classes=rainforest.classes, hold_all=True)
+    folds = dict(zip(rainforest.train["id"], fold, strict=True))
     train_part = table[table["fold"] != TEST]
     assert train_part["fold"].tolist() == [folds[name] for name in train_part["id"]]
 
@@ -129,7 +130,7 @@ def test_a_report_counts_and_compares_with_the_truth(labels):
 
 def test_a_fold_gets_no_pseudo_label_of_its_own_recordings(labels, forest):
     train_rows = forest.rows("train")
-    folds = make_label_folds(forest.index.iloc[train_rows], forest.classes, 2)
+    folds = make_folds(forest.index.iloc[train_rows], 2, classes=forest.classes, hold_all=True)
     table = pd.read_parquet(labels)
     for fold in (0, 1):
         found = pseudo_rows(labels, forest, train_rows[folds != fold], train_rows[folds == fold])
@@ -139,7 +140,7 @@ def test_a_fold_gets_no_pseudo_label_of_its_own_recordings(labels, forest):
 
 def test_other_folds_than_the_teachers_are_refused(labels, forest, teachers, tmp_path):
     train_rows = forest.rows("train")
-    others = make_label_folds(forest.index.iloc[train_rows], forest.classes, 2, seed=7)
+    others = make_folds(forest.index.iloc[train_rows], 2, 7, classes=forest.classes, hold_all=True)
     with pytest.raises(LeakError, match="folds must be those of this experiment"):
         pseudo_rows(labels, forest, train_rows[others != 0], train_rows[others == 0])
     with pytest.raises(LeakError, match="no row may be in training and held out"):
