@@ -4,8 +4,10 @@ Means need no fitting. Fitted weights do, and are judged on rows that they were 
 come from the other folds.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -37,6 +39,21 @@ def rank_mean(frames: list[pd.DataFrame]) -> pd.DataFrame:
 
     def mix(probability: np.ndarray) -> np.ndarray:
         return _scaled((rankdata(probability, axis=2) / probability.shape[2]).mean(0), probability)
+
+    return _mixed(frames, mix)
+
+
+def class_rank_mean(frames: list[pd.DataFrame], weights: Sequence[float] | None = None) -> pd.DataFrame:
+    """As `average`, of each row's rank within its class among all rows, scaled to (0, 1]; weights (M,), None for alike.
+
+    For metrics that look only at the order of the rows within a class, as macro ROC-AUC and cmAP do. What comes out
+    depends on which rows are ranked together.
+    """
+    if weights is not None and (len(weights) != len(frames) or min(weights) < 0 or not sum(weights) > 0):
+        raise ValueError(f"weights must be {len(frames)} numbers of at least 0, not all 0, got {list(weights)}")
+
+    def mix(probability: np.ndarray) -> np.ndarray:
+        return _scaled(np.average(rankdata(probability, axis=1), 0, weights) / probability.shape[1], probability)
 
     return _mixed(frames, mix)
 
@@ -98,7 +115,7 @@ def nested(runs: Sequence[Run]) -> pd.DataFrame:
     return mixed
 
 
-MEANS = {"mean": average, "rank mean": rank_mean, "geometric mean": geometric_mean}
+MEANS = {"mean": average, "rank mean": rank_mean, "class rank mean": class_rank_mean, "geometric mean": geometric_mean}
 
 
 def blend_runs(runs: Sequence[Run]) -> dict[str, Run]:
@@ -131,8 +148,16 @@ def blend_table(runs: Sequence[Run], blends: dict[str, Run], metric: MetricLike 
 
 
 def _told(name: str, runs: Sequence[Run]) -> dict:
-    """A blend's experiment: its name, and in the place of a net what was mixed."""
-    return {"name": name, "net": {"part": f"{name} of {len(runs)}"}, "of": [run.name for run in runs]}
+    """A blend's experiment: its name, in the place of a net what was mixed, and how, so that it can be made again."""
+    told = {"name": name, "net": {"part": f"{name} of {len(runs)}"}, "of": [run.name for run in runs]}
+    if any(run.folder is None for run in runs):
+        return told
+    folders = [Path(os.path.relpath(run.folder)).as_posix() for run in runs]
+    fitted = name not in MEANS
+    return told | {
+        "blend": {"runs": folders, "how": "mean" if fitted else name,
+                  "weights": fitted_weights(runs).tolist() if fitted else None},
+    }  # fmt: skip
 
 
 def _scaled(mixed: np.ndarray, probability: np.ndarray) -> np.ndarray:

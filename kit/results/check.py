@@ -15,14 +15,15 @@ from pathlib import Path
 import pandas as pd
 
 from kit.competition.competition import Competition
+from kit.competition.csv_file import read_csv
 from kit.competition.listing import CompetitionError
-from kit.competition.table import read_csv
+from kit.competition.rerun_rows import FORM_ROWS
 
 BYTE_ORDER_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 SEPARATORS = (";", "\t", "|", ", ")
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")  # float() also takes nan, 1_0 and spaces
 CHANCE = 1e-3  # of test parts, in fewer of which right answers would be the same in every row
-ALIKE = 10  # rows of several labels: two silent recordings may get the same probabilities, so many do not
+ALIKE = 10  # rows of probabilities or lists: two silent recordings may get the same, so many do not
 SHOWN = 80  # characters of a wrong value in a message
 
 
@@ -63,13 +64,14 @@ def check_content(content: bytes, path: Path, competition: Competition) -> pd.Da
         if len(row) != len(wanted):
             raise SubmissionError(path, f"must have {len(wanted)} fields", len(row), line)
     table = pd.DataFrame(rows, columns=wanted, index=lines, dtype=object)
+    form = competition.form
     for column in wanted:
-        _raise_first(table[column] == "", table, column, path, "must not be empty")
+        if form != "lists" or column == competition.id_column or competition.nothing:
+            _raise_first(table[column] == "", table, column, path, "must not be empty")
     _check_ids(table, competition, path)
-    if competition.task == "single":
-        _check_labels(table, competition, path)
-    else:
-        _check_probabilities(table, competition, path)
+    {"label": _check_labels, "lists": _check_lists, "probabilities": _check_probabilities}[form](
+        table, competition, path
+    )
     return table.reset_index(drop=True)
 
 
@@ -77,18 +79,25 @@ def dead_column(table: pd.DataFrame, competition: Competition) -> tuple[str, obj
     """The first column, and its value, that says the same of every row where no working model would; else None.
 
     Of N rows with one label, right answers are all the same by a chance of the sum over classes of share^N, by their
-    shares of the training rows.
+    shares of the training rows. Test rows that can't be used are given the priors, all the same, and do not count.
     """
     if len(competition.classes) < 2:
         return None
-    if competition.task == "multi":
-        numbers = table[list(competition.label_columns)].astype(float)
-        alike = [column for column in numbers if numbers[column].nunique() == 1] if len(table) >= ALIKE else []
-        return (alike[0], numbers[alike[0]].iloc[0]) if alike else None
-    (column,) = competition.label_columns
-    shares = competition.train["label"].value_counts(normalize=True)
-    dead = table[column].nunique() == 1 and (shares ** len(table)).sum() < CHANCE
-    return (column, table[column].iloc[0]) if dead else None
+    if "fault" in competition.test:
+        faulty = competition.test["id"][competition.test["fault"] != ""]
+        table = table[~table[competition.id_column].isin(faulty)]
+    form = competition.form
+    if form == "label":
+        (column,) = competition.label_columns
+        shares = competition.train["label"].value_counts(normalize=True)
+        dead = table[column].nunique() == 1 and (shares ** len(table)).sum() < CHANCE
+        return (column, table[column].iloc[0]) if dead else None
+    if len(table) < ALIKE:
+        return None
+    columns = table[list(competition.label_columns)]
+    columns = columns.astype(float) if form == "probabilities" else columns
+    alike = [column for column in columns if columns[column].nunique() == 1]
+    return (alike[0], columns[alike[0]].iloc[0]) if alike else None
 
 
 def expected_ids(competition: Competition) -> list[str]:
@@ -104,6 +113,8 @@ def expected_ids(competition: Competition) -> list[str]:
     if list(table.columns) != wanted:
         raise CompetitionError(f"{sample}: line 1: must be {','.join(wanted)}, got {','.join(table.columns)}")
     listed = list(table[competition.id_column])
+    if competition.layout == "birdclef" and len(listed) <= FORM_ROWS:
+        return ids  # its sample shows the form alone
     if fault := id_fault(listed, ids):
         raise CompetitionError(f"{sample}: {fault}")
     return listed
@@ -186,6 +197,18 @@ def _check_labels(table: pd.DataFrame, competition: Competition, path: Path) -> 
     (column,) = competition.label_columns
     labels = table[column]
     _raise_first(~labels.isin(competition.classes), table, column, path, "must be one of the classes")
+
+
+def _check_lists(table: pd.DataFrame, competition: Competition, path: Path) -> None:
+    (column,) = competition.label_columns
+    fields, nothing = table[column], competition.nothing
+    lists = fields.mask(fields == nothing, "").map(lambda field: field.split(" ") if field else [])
+    spaced = lists.map(lambda names: "" in names)
+    _raise_first(spaced, table, column, path, "must be names with one space between two")
+    unknown = lists.map(lambda names: not set(names) <= set(competition.classes))
+    hint = f", or {nothing} alone" if nothing else ""
+    _raise_first(unknown, table, column, path, f"must be names of classes with one space between two{hint}")
+    _raise_first(lists.map(lambda names: len(set(names)) < len(names)), table, column, path, "must name a class once")
 
 
 def _check_probabilities(table: pd.DataFrame, competition: Competition, path: Path) -> None:

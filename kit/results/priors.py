@@ -5,13 +5,14 @@ of a row pays for. The scale is chosen class by class for the highest LWLRAP, so
 chosen on is partly optimism: `cross_fitted` corrects each fold's rows by a scale from the other folds' alone.
 """
 
-from dataclasses import replace
+from collections.abc import Callable
 
 import numpy as np
-import pandas as pd
 
+from kit.competition.metrics import Metric
 from kit.competition.scores import lwlrap_terms
-from kit.training.runs import Run
+from kit.parts import part
+from kit.results.post_rows import Rows
 
 STEPS = 2.0 ** np.arange(-2.0, 2.1, 0.5)  # of one class's scale in a pass: a quarter to four times the odds
 PASSES = 2
@@ -19,19 +20,13 @@ LEAST_GAIN = 1e-4  # of LWLRAP, below which a scale stays as it is
 LEAST = 1e-300  # below it, and within 2^-53 of 1, a probability's odds are taken as those of the bound
 
 
-def corrected(run: Run) -> tuple[Run, pd.DataFrame]:
-    """The run under the name <name>-priors, and its test table, both corrected; for kit.results.record.
+@part
+class ClassPriors:
+    """Post-processing (kit.results.post) by `fit_scale`: each class's odds times a scale."""
 
-    Out-of-fold rows are corrected as in `cross_fitted`, so that their score is honest; test rows by the scale of all
-    out-of-fold rows. Raises ValueError for a run with one label a row, whose metrics no such scale serves.
-    """
-    if run.target.ndim == 1:
-        raise ValueError(f"run {run.name}: its rows must have several labels for their priors to be corrected, got one")
-    oof, test, classes = run.oof.copy(), run.test.copy(), run.classes
-    oof[classes] = cross_fitted(run.target, run.probability, oof["fold"].to_numpy())
-    test[classes] = apply_scale(test[classes].to_numpy(dtype=float), fit_scale(run.target, run.probability))
-    experiment = {**run.experiment, "name": f"{run.experiment['name']}-priors"}
-    return replace(run, name=f"{run.name}-priors", experiment=experiment, oof=oof, folder=None), test
+    def fit(self, rows: Rows, target: np.ndarray, metric: Metric) -> Callable[[Rows], np.ndarray]:
+        scale = fit_scale(target, rows.probability)
+        return lambda rows: apply_scale(rows.probability, scale)
 
 
 def apply_scale(probability: np.ndarray, scale: np.ndarray) -> np.ndarray:
@@ -42,6 +37,11 @@ def apply_scale(probability: np.ndarray, scale: np.ndarray) -> np.ndarray:
     scale = np.asarray(scale, dtype=float)
     if scale.shape != (probability.shape[1],) or not (scale > 0).all():
         raise ValueError(f"scale must hold {probability.shape[1]} positive numbers, got {scale.tolist()}")
+    return times_odds(probability, scale)
+
+
+def times_odds(probability: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Probabilities (N, C) with their odds times a scale (C,) or (N, C)."""
     probability = np.asarray(probability, dtype=float)
     return scale * probability / (1 - probability + scale * probability)
 

@@ -1,5 +1,6 @@
 """From a finished run to a submission: its CSV, its local score, its row in the ledger."""
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -7,12 +8,14 @@ from typing import Any
 
 import pandas as pd
 
+from kit.atomic import replacing
 from kit.competition.competition import Competition
 from kit.competition.metrics import as_metric, precision
 from kit.results.bootstrap import interval
 from kit.results.compare import as_run
 from kit.results.ledger import add_row, file_sha256
 from kit.results.submission import score_submission, write_submission
+from kit.results.threshold import thresholded
 from kit.training.runs import Run
 
 SUBMISSIONS = Path("submissions")
@@ -28,8 +31,8 @@ def record(
     """Write the test predictions of a run as `<submissions>/<runs>/<name>.csv`; the ledger's new row.
 
     run is one that crossval gave, or its folder `<runs>/<name>`. The row's CV is by the competition's metric.
-    correct(run) gives a run of another name and its test table, such as kit.results.priors.corrected: what is written
-    and scored then is the corrected one.
+    correct(run) gives a run of another name and its test table, such as kit.results.post.corrected gives: what is
+    written and scored then is the corrected one.
     """
     run = as_run(run)
     if run.folder is None:
@@ -50,10 +53,18 @@ def record_predictions(
 ) -> dict[str, Any]:
     """As `record`, for predictions that no run folder holds, such as an average; name is `<runs>/<name>`.
 
-    experiment is the path of an experiment.json, where there is one.
+    Where a submission lists labels, those with at least a threshold are named, which is chosen on out-of-fold rows.
+    experiment is the path of an experiment.json, where there is one. That of a blend is written beside its CSV, so that
+    kit.inference can make the blend again.
     """
-    submissions, metric = Path(submissions), as_metric(competition.metric)
-    path = write_submission(competition, test, submissions / f"{name}.csv")
+    submissions, metric, threshold = Path(submissions), as_metric(competition.metric), None
+    if competition.form == "lists":
+        run, threshold = thresholded(run, metric)
+    path = write_submission(competition, test, submissions / f"{name}.csv", threshold)
+    if not experiment and "blend" in run.experiment:
+        with replacing(path.with_suffix(".json")) as beside:
+            beside.write_text(json.dumps(run.experiment, indent=1) + "\n", encoding="utf-8")
+        experiment = Path(os.path.relpath(path.with_suffix(".json"))).as_posix()
     cv = interval(run.target, run.probability, metric, run.clusters)
     row = {
         "run": name,

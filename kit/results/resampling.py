@@ -2,14 +2,17 @@
 
 A metric with `per_row` is a ratio of sums: each prediction's totals and weights are summed by cluster once, and a
 resample adds up some of them. Numerator and denominator are kept for each prediction alone, because the denominator
-may depend on it (micro precision divides by what that very prediction called). Any other metric is called anew.
+may depend on it (micro precision divides by what that very prediction called). Of macro ROC-AUC the rows are sorted
+once, and a resample is weights of theirs. Any other metric is called anew.
 """
 
 import numpy as np
 
-from kit.competition.metrics import Metric
+from kit.competition.metrics import Metric, roc_auc
+from kit.results.weighted_auc import WeightedRocAuc
 
 ELEMENTS = 2**22  # numbers drawn at once, which bounds the memory
+WEIGHTED = {roc_auc: WeightedRocAuc}  # by a metric's function, what scores weighted rows
 
 
 class Contrast:
@@ -25,6 +28,8 @@ class Contrast:
         scores = [metric(target, probability) for _, probability in parts]
         self.value = float(sum(factor * score for (factor, _), score in zip(parts, scores, strict=True)))
         self._sums = None if metric.per_row is None else self._cluster_sums(scores)
+        weighted = WEIGHTED.get(metric.function) if self._sums is None else None
+        self._weighted = weighted and [(factor, weighted(target, probability)) for factor, probability in parts]
         self.n_weighted = self.n_clusters  # clusters that bear on the score at all, as far as it can be known
         if self._sums is not None:
             self.n_weighted = int(np.any([weights > 0 for _, weights, _ in self._sums], axis=0).sum())
@@ -71,6 +76,9 @@ class Contrast:
 
     def _on(self, drawn: np.ndarray) -> np.ndarray:
         """The contrast (R,) on the clusters drawn (R, n)."""
+        if self._weighted:
+            size = max(1, ELEMENTS // len(self.members))
+            return np.concatenate([self._of_weights(drawn[n : n + size]) for n in range(0, len(drawn), size)])
         if self._sums is None:
             return np.array([self._of_rows(clusters) for clusters in drawn])
         value = np.zeros(len(drawn))
@@ -78,6 +86,11 @@ class Contrast:
             total, weight = totals[drawn].sum(1), weights[drawn].sum(1)
             value += factor * np.where(weight > 0, total / np.where(weight > 0, weight, 1), empty)
         return value
+
+    def _of_weights(self, drawn: np.ndarray) -> np.ndarray:
+        counts = np.stack([np.bincount(clusters, minlength=self.n_clusters) for clusters in drawn], axis=1)  # (G, R)
+        weights = counts[self.members].astype(float)  # (N, R)
+        return sum(factor * score(weights) for factor, score in self._weighted)
 
     def _of_rows(self, clusters: np.ndarray) -> float:
         rows = np.concatenate([self._rows[cluster] for cluster in clusters])

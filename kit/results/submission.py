@@ -25,16 +25,22 @@ from kit.results.check import (
 __all__ = ["SubmissionError", "check_submission", "score_submission", "write_submission"]
 
 
-def write_submission(competition: Competition, test_probability: pd.DataFrame, path: str | Path) -> Path:
+def write_submission(
+    competition: Competition, test_probability: pd.DataFrame, path: str | Path, threshold: float | None = None
+) -> Path:
     """Write test probabilities (columns id and the classes) as the competition's CSV, in its sample's order.
 
-    A single-label row becomes the name of its likeliest class. Nothing on disk changes before the check has passed; one
-    that says the same of every row is written with a warning, and refused when it is to be sent.
+    A row becomes its probabilities, the name of its likeliest class, or, where the competition takes lists, the names
+    of all classes with at least `threshold` (None is 0.5; see kit.competition.threshold), or its word for none.
+    Nothing on disk changes before the check has passed; one that says the same of every row is written with a warning,
+    and refused when it is to be sent.
     Raises ValueError for the table, SubmissionError for the file.
     """
     path = Path(path)
+    if threshold is not None and (competition.form != "lists" or not 0 < threshold <= 1):
+        raise ValueError(f"threshold must be in (0, 1], or None where lists are not what is sent, got {threshold}")
     table = _ordered(test_probability, competition)
-    content = _csv_bytes(competition, _fields(table, competition))
+    content = _csv_bytes(competition, _fields(table, competition, 0.5 if threshold is None else threshold))
     if dead := dead_column(check_content(content, path, competition), competition):
         told = f"{path}, column {dead[0]}: says {dead[1]!r} in every row, and would be refused when it is to be sent"
         warnings.warn(told, stacklevel=2)
@@ -79,11 +85,15 @@ def _ordered(table: pd.DataFrame, competition: Competition) -> pd.DataFrame:
     return table
 
 
-def _fields(table: pd.DataFrame, competition: Competition) -> list[list[str]]:
-    """The CSV's rows: id and label, or id and probabilities of as many digits as give each number back exactly."""
-    if competition.task == "single":
-        return [[name, competition.classes[c]] for name, c in zip(table.index, table.to_numpy().argmax(1), strict=True)]
-    return [[name, *map(str, row)] for name, row in zip(table.index, table.to_numpy(), strict=True)]
+def _fields(table: pd.DataFrame, competition: Competition, threshold: float) -> list[list[str]]:
+    """The CSV's rows: an id, and what its row holds. Probabilities have the digits that give each back exactly."""
+    rows, form = zip(table.index, table.to_numpy(), strict=True), competition.form
+    if form == "probabilities":
+        return [[name, *map(str, row)] for name, row in rows]
+    if form == "label":
+        return [[name, competition.classes[row.argmax()]] for name, row in rows]
+    names = np.array(competition.classes, dtype=object)
+    return [[name, " ".join(names[row >= threshold]) or competition.nothing] for name, row in rows]
 
 
 def _csv_bytes(competition: Competition, rows: list[list[str]]) -> bytes:
@@ -95,13 +105,38 @@ def _csv_bytes(competition: Competition, rows: list[list[str]]) -> bytes:
 
 
 def _arrays(table: pd.DataFrame, solution: pd.DataFrame, competition: Competition) -> tuple[np.ndarray, np.ndarray]:
-    """The metric's target (N,) or (N, C) and probability (N, C); a single label is a probability of 1."""
-    columns = list(competition.label_columns)
-    if competition.task == "multi":
-        return solution[columns].to_numpy(dtype=float), table[columns].to_numpy(dtype=float)
-    number = pd.Index(competition.classes)
-    target = number.get_indexer(solution["label"])
-    if (target < 0).any():
-        label = solution["label"].iloc[int(target.argmin())]
+    """The metric's target (N,) or (N, C) and probability (N, C); a label that is named has a probability of 1."""
+    columns, form = list(competition.label_columns), competition.form
+    if form == "probabilities":
+        truth, probability = solution[columns].to_numpy(dtype=float), table[columns].to_numpy(dtype=float)
+        return (truth, probability) if competition.task == "multi" else (_the_one(truth, competition), probability)
+    nothing = competition.nothing if form == "lists" else None
+    truth = _named(solution["label"], competition, nothing)
+    if (truth < 0).any():
+        label = solution["label"].iloc[int((truth < 0).any(1).argmax())]
         raise CompetitionError(f"{competition.folder}/solution.csv: label must be one of the classes, got {label!r}")
-    return target, np.eye(len(number))[number.get_indexer(table[columns[0]])]
+    return truth if form == "lists" else truth.argmax(1), _named(table[columns[0]], competition, nothing)
+
+
+def _named(labels: pd.Series, competition: Competition, nothing: str | None) -> np.ndarray:
+    """(N, C) of 1 for the classes that a row names and 0 for others; -1 in rows that name what is no class.
+
+    nothing: the word for none where rows are lists; None where each is one name.
+    """
+    place = {name: number for number, name in enumerate(competition.classes)}
+    named = np.zeros((len(labels), len(place)))
+    for row, label in enumerate(labels):
+        for name in [label] if nothing is None else [] if label == nothing else label.split():
+            if name not in place:
+                named[row] = -1
+                break
+            named[row, place[name]] = 1
+    return named
+
+
+def _the_one(truth: np.ndarray, competition: Competition) -> np.ndarray:
+    """The class number (N,) of rows (N, C) with one label."""
+    if (odd := truth.sum(1) != 1).any():
+        count = int(truth[odd][0].sum())
+        raise CompetitionError(f"{competition.folder}/solution.csv: a row must have one class, got one with {count}")
+    return truth.argmax(1)

@@ -51,11 +51,10 @@ def mel_bin(hz: np.ndarray, mel: LogMel) -> np.ndarray:
 
 
 def _draw_spectrogram(axes: Axes, store: Store, row: int, calls: pd.DataFrame) -> None:
-    start, size = store.index["start"].iat[row], store.index["frames"].iat[row]
-    mel = store.features[start : start + size].float().numpy()
+    mel = store.recording(row).numpy()
     highest = np.percentile(mel, 99.8)
     lowest = max(np.percentile(mel, 5), highest - RANGE_NATS)
-    extent = (0, size * store.mel.hop_seconds, -0.5, store.n_mels - 0.5)
+    extent = (0, len(mel) * store.mel.hop_seconds, -0.5, store.n_mels - 0.5)
     axes.imshow(mel.T, origin="lower", aspect="auto", extent=extent, vmin=lowest, vmax=highest, cmap="magma")
     for call in calls.itertuples():
         low, high = mel_bin(np.array([call.f_min, call.f_max]), store.mel)

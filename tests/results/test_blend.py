@@ -12,6 +12,7 @@ from kit.results.blend import (
     average,
     blend_runs,
     blend_table,
+    class_rank_mean,
     fit_weights,
     fitted_weights,
     geometric_mean,
@@ -40,6 +41,20 @@ def test_rank_mean_by_hand():
         assert rank_mean(several)[name].tolist() == pytest.approx(expected)
         # each row of ranks sums to 2: with one label a row they are made to sum to 1
         assert rank_mean([FIRST, SECOND])[name].tolist() == pytest.approx([rank / 2 for rank in expected])
+
+
+def test_class_ranks_by_hand():
+    """Rows a and b are ranked 2 1 in class x of the first and 1 2 of the second, 1 2 and 1 2 in self, 1 2 and 2 1 in z:
+    over 2 rows and 2 tables. Rows that sum to 1.5 are not scaled.
+    """
+    several = [table.set_index("id").mul(1.5).reset_index() for table in (FIRST, SECOND)]
+    found = class_rank_mean(several)
+    assert found["x"].tolist() == pytest.approx([3 / 4] * 2)
+    assert found["self"].tolist() == pytest.approx([2 / 4, 4 / 4]) and found["z"].tolist() == pytest.approx([3 / 4] * 2)
+    assert class_rank_mean(several, [3, 1])["z"].tolist() == pytest.approx([(3 + 2) / 8, (6 + 1) / 8])
+    for wrong in ([1.0], [1, -1], [0, 0]):
+        with pytest.raises(ValueError, match="weights must be 2 numbers of at least 0, not all 0, got"):
+            class_rank_mean(several, wrong)
 
 
 def test_one_table_alone_is_itself_and_stays_as_it_was():
@@ -163,7 +178,7 @@ def test_a_folds_weights_never_see_the_fold():
 def test_blends_are_runs_with_a_gain_and_its_interval():
     runs = [make_run("best", 1.6), make_run("good", 1.5), make_run("other", 1.4)]
     blends = blend_runs(runs)
-    assert list(blends) == ["mean", "rank mean", "geometric mean", "fitted weights"]
+    assert list(blends) == ["mean", "rank mean", "class rank mean", "geometric mean", "fitted weights"]
     table = blend_table(runs, blends).set_index("name")
     assert table.loc["best", "Δ CV"] == ""
     assert table.loc["mean", "Δ CV"] == str(difference(blends["mean"], runs[0])) and table.loc["mean", "told"]

@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 
 from kit.competition.competition import open_competition
 from kit.competition.listing import CompetitionError
-from kit.results.check import CHANCE, SubmissionError, check_content, check_submission, dead_column, read_submission
+from kit.results.check import (
+    CHANCE,
+    SubmissionError,
+    check_content,
+    check_submission,
+    dead_column,
+    read_submission,
+)
 
 SPEAKERS = ("00000001", "NA", "nan", 'the "third", so called')
 IDS = [f"uttr-{number:08d}.pt" for number in range(12)]
@@ -221,6 +228,54 @@ def test_no_fault_in_probabilities_passes(kind, tags, tmp_path):
     path.write_bytes(content)
     with pytest.raises(SubmissionError, match=message):
         check_submission(path, tags)
+
+
+LISTS = lines_of(
+    (name, ["a b", "nocall", "c", "b c a"][number % 4]) for number, name in enumerate(IDS)
+)  # of line 2 "a b", of line 3 "nocall"
+LIST_RULE = r"must be names of classes with one space between two, or nocall alone, got "
+LISTS_FAULTS = {
+    "an unknown name": (changed(2, "a b", "a d", LISTS), f"row 2, column Category: {LIST_RULE}'a d'"),
+    "a name and no call": (changed(2, "a b", "a nocall", LISTS), f"{LIST_RULE}'a nocall'"),
+    "no call in capitals": (changed(3, "nocall", "NoCall", LISTS), f"row 3, column Category: {LIST_RULE}'NoCall'"),
+    "a name twice": (changed(2, "a b", "a b a", LISTS), "row 2, column Category: must name a class once, got 'a b a'"),
+    "two spaces": (changed(2, "a b", "a  b", LISTS), "must be names with one space between two, got 'a  b'"),
+    "a space at the end": (changed(2, "a b", "a ", LISTS), "must be names with one space between two, got 'a '"),
+    "semicolons": (changed(2, "a b", "a;b", LISTS), f"{LIST_RULE}'a;b'"),
+    "nothing": (changed(2, "a b", "", LISTS), "row 2, column Category: must not be empty, got ''"),
+    "one answer for all": (
+        text(lines_of([name, "a b"] for name in IDS)),
+        "must not say the same in every row, got 'a b'",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", LISTS_FAULTS)
+def test_no_fault_in_lists_passes(kind, tags, tmp_path):
+    competition = replace(tags, label_columns=("Category",), nothing="nocall")
+    content, message = LISTS_FAULTS[kind]
+    path = tmp_path / "submission.csv"
+    path.write_bytes(text(LISTS))
+    check_submission(path, competition)
+    path.write_bytes(content)
+    with pytest.raises(SubmissionError, match=message):
+        check_submission(path, competition)
+
+
+def test_an_empty_field_is_an_empty_list_where_no_word_is_one(tags, tmp_path):
+    competition = replace(tags, label_columns=("Category",))
+    path = tmp_path / "submission.csv"
+    path.write_bytes(text(LISTS).replace(b"nocall", b""))
+    assert check_submission(path, competition)["Category"].tolist()[:3] == ["a b", "", "c"]
+    path.write_bytes(text(LISTS))
+    with pytest.raises(SubmissionError, match="must be names of classes with one space between two, got 'nocall'"):
+        check_submission(path, competition)
+
+
+def test_what_a_row_of_a_submission_holds(hw4, tags):
+    assert hw4.form == "label" and tags.form == "probabilities"
+    assert replace(hw4, label_columns=("a", "b")).form == "probabilities"
+    assert replace(tags, label_columns=("birds",)).form == "lists"
 
 
 def test_what_is_no_file_is_refused(hw4, tmp_path):

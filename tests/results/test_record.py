@@ -9,7 +9,8 @@ from kit.competition.labels import known_matrix
 from kit.competition.metrics import METRICS
 from kit.results.check import SubmissionError, check_submission
 from kit.results.ledger import file_sha256, read_ledger
-from kit.results.priors import apply_scale, corrected, cross_fitted, fit_scale
+from kit.results.post import corrected
+from kit.results.priors import ClassPriors, apply_scale, cross_fitted, fit_scale
 from kit.results.record import backbone_told, mix_told, record
 from kit.training.runs import load_run
 
@@ -119,14 +120,15 @@ def test_corrected_priors_reach_the_csv(rainforest, tmp_path, monkeypatch):
     (folder / "experiment.json").write_text(json.dumps({"name": "mine"}))
     facts = {"seed": 0, "metric": "lwlrap", "folds": {}, "minutes": 1, "parameters": 2, "cluster": None}
     (folder / "metrics.json").write_text(json.dumps({**facts, "task": "multi"}))
-    plain, row = record(folder, rainforest), record(folder, rainforest, correct=corrected)
-    assert (row["run"], row["name"]) == ("x/mine-s0-priors", "mine-priors")
+    correct = corrected((ClassPriors(),), rainforest)
+    plain, row = record(folder, rainforest), record(folder, rainforest, correct=correct)
+    assert (row["run"], row["name"]) == ("x/mine-s0-post", "mine-post")
     assert plain["file"] != row["file"] and plain["experiment"] == row["experiment"]
     scale = fit_scale(known, probability)
     sent = pd.read_csv(row["file"]).set_index(rainforest.id_column).loc[rainforest.test["id"]]
     np.testing.assert_allclose(sent.to_numpy(), apply_scale(test.to_numpy(), scale), rtol=1e-7)
     honest = cross_fitted(known, probability, oof["fold"].to_numpy())
     assert row["cv"] == pytest.approx(METRICS["lwlrap"](known, honest))
-    with pytest.raises(ValueError, match="run one-s0: its rows must have several labels for their priors"):
+    with pytest.raises(ValueError, match="run one-s0: its rows must have several labels to be post-processed"):
         single = replace(load_run(folder), name="one-s0", metrics={**facts, "task": "single"})
-        corrected(replace(single, oof=single.oof.assign(label=classes[0])))
+        correct(replace(single, oof=single.oof.assign(label=classes[0])))

@@ -170,3 +170,77 @@ def test_a_file_that_should_not_be_sent_is_not_scored(hw4, tmp_path):
     (tmp_path / "x.csv").write_text(WRITTEN.replace("NA", "NB"))
     with pytest.raises(SubmissionError, match="row 3, column Category: must be one of the classes, got 'NB'"):
         score_submission(tmp_path / "x.csv", hw4)
+
+
+def lists(competition, nothing="nocall"):
+    """The same rows as a contest that takes lists of names."""
+    return replace(competition, task="multi", metric="f1_rows", nothing=nothing, classes=("a", "b", "c"))
+
+
+NAMED = PROBABILITY.set_axis(["id", "a", "b", "c"], axis=1)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "rows"),
+    [
+        # by t-2 (0.2, 0.3, 0.5), t-1 (0.1, 0.7, 0.2), t-3 (0.9, 0.1, 0), t-4 (0.4, 0.3, 0.3)
+        (None, ["t-2.pt,c", "t-1.pt,b", "t-3.pt,a", "t-4.pt,nocall"]),
+        (0.3, ["t-2.pt,b c", "t-1.pt,b", "t-3.pt,a", "t-4.pt,a b c"]),
+        (1.0, ["t-2.pt,nocall", "t-1.pt,nocall", "t-3.pt,nocall", "t-4.pt,nocall"]),
+    ],
+)
+def test_lists_hold_the_names_from_the_threshold_on(threshold, rows, hw4, tmp_path):
+    path = write_submission(lists(hw4), NAMED, tmp_path / "x.csv", threshold)
+    assert path.read_text().splitlines()[1:] == rows
+
+
+def test_an_empty_list_is_an_empty_field_where_no_word_stands_for_it(hw4, tmp_path):
+    path = write_submission(lists(hw4, nothing=""), NAMED, tmp_path / "x.csv")
+    assert path.read_text().splitlines()[4] == "t-4.pt,"
+
+
+def test_a_threshold_is_for_lists(hw4, tmp_path):
+    for competition, threshold in ((hw4, 0.5), (lists(hw4), 0.0), (lists(hw4), 1.5)):
+        with pytest.raises(
+            ValueError, match=r"threshold must be in \(0, 1\], or None where lists are not what is sent, got"
+        ):
+            write_submission(competition, PROBABILITY, tmp_path / "x.csv", threshold)
+
+
+def test_lists_are_scored_by_the_f1_of_rows(hw4, tmp_path):
+    competition = lists(hw4)
+    path = write_submission(competition, NAMED, tmp_path / "x.csv", 0.3)
+    solve(competition, ["t-1.pt,b,Public", "t-2.pt,a b,Public", "t-3.pt,nocall,Public", "t-4.pt,a c,Private"])
+    score = score_submission(path, competition)
+    assert score["public"] == pytest.approx((1 + 2 / 4 + 0) / 3)  # b; b c of a b; a of none
+    assert score["private"] == pytest.approx(2 * 2 / 5)  # a b c of a c
+    solve(competition, [f"t-{number}.pt,a nocall,Public" for number in range(1, 5)])
+    with pytest.raises(CompetitionError, match="solution.csv: label must be one of the classes, got 'a nocall'"):
+        score_submission(path, competition)
+
+
+def test_probabilities_of_rows_with_one_label_are_scored_as_such(hw4, tmp_path):
+    competition = replace(hw4, label_columns=hw4.classes)
+    path = write_submission(competition, PROBABILITY, tmp_path / "x.csv")
+    assert path.read_text().splitlines()[:2] == ['Id,00000001,NA,"c,d"', "t-2.pt,0.2,0.3,0.5"]
+    header = 'Id,00000001,NA,"c,d",Usage'
+    solve(competition, [f"t-{number}.pt,0,1,0,Public" for number in range(1, 5)], header)
+    assert score_submission(path, competition)["public"] == 0.25
+    losses = score_submission(path, replace(competition, metric="log_loss"))["public"]
+    assert losses == pytest.approx(-np.log([0.7, 0.3, 0.1, 0.3]).mean())
+    solve(competition, [f"t-{number}.pt,0,1,1,Public" for number in range(1, 5)], header)
+    with pytest.raises(CompetitionError, match="solution.csv: a row must have one class, got one with 2"):
+        score_submission(path, competition)
+
+
+def test_rows_that_can_not_be_used_do_not_make_a_file_dead(hw4, tmp_path):
+    many = pd.DataFrame({"id": [f"t{row}" for row in range(20)], "fault": "no such file on disk"})
+    table = many[["id"]].assign(**dict.fromkeys(hw4.classes, 1 / 3))
+    for competition in (replace(hw4, test=many), replace(multi(hw4), test=many)):
+        check_submission(write_submission(competition, table, tmp_path / "x.csv"), competition)
+    usable = replace(multi(hw4), test=many.assign(fault=""))
+    with pytest.raises(SubmissionError, match="column s0: must not say the same in every row"):
+        check_submission(tmp_path / "x.csv", usable)
+    table = table.set_axis(["id", "a", "b", "c"], axis=1)
+    with pytest.warns(UserWarning, match="column Category: says 'nocall' in every row"):
+        write_submission(replace(lists(hw4), test=many.assign(fault="")), table, tmp_path / "y.csv")
