@@ -6,17 +6,21 @@ This file's text is put into the notebook as it stands, so it needs nothing but 
 import base64
 import hashlib
 import io
+import lzma
 import os
 import sys
 import tempfile
+import time
 import zipfile
 from pathlib import Path, PurePosixPath
 
+STARTED = "KIT_STARTED"  # in the environment: when the first cell began, in seconds
 MOST_BYTES = 5_000_000  # of all files unpacked; an archive can hold far more than its size says
 
 
 def start(sha256: str, payload: str, own: dict[str, str] | None = None) -> Path:
     """Put the kit on the path of this process and of those that it starts, and say which kit; the folder it is in."""
+    os.environ[STARTED] = repr(time.time())
     here = Path.cwd()
     home = next((folder for folder in (here, *here.parents) if (folder / "kit/__main__.py").is_file()), None)
     if home:
@@ -41,9 +45,10 @@ def unpacked(sha256: str, payload: str, own: dict[str, str] | None = None) -> di
     """
     own = own or {}
     try:
-        archive = zipfile.ZipFile(io.BytesIO(base64.b64decode(payload)))
-    except (ValueError, zipfile.BadZipFile) as error:
-        raise ValueError(f"the bundle must be a zip archive in base64, got {error}") from None
+        content = lzma.LZMADecompressor().decompress(base64.b64decode(payload), 2 * MOST_BYTES)
+        archive = zipfile.ZipFile(io.BytesIO(content))
+    except (ValueError, lzma.LZMAError, zipfile.BadZipFile) as error:
+        raise ValueError(f"the bundle must be a compressed zip archive in base64, got {error}") from None
     size = sum(entry.file_size for entry in archive.infolist())
     if size > MOST_BYTES:
         raise ValueError(f"the bundle must unpack to at most {MOST_BYTES} bytes, got {size}")

@@ -8,10 +8,11 @@ import ast
 import base64
 import hashlib
 import io
-import textwrap
+import lzma
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from pathlib import Path
 
 import kit
@@ -27,7 +28,7 @@ COMMANDS = ("kit/commands.py", "kit/__main__.py")  # whose imports no kernel run
 
 @dataclass(frozen=True)
 class Bundle:
-    """Files of the kit and of one's own by their path, the sha256 of the kit's names and contents, and a zip in base64.
+    """Files of the kit and of one's own by their path, the sha256 of the kit's names and contents, and all as text.
 
     The sha256 is that of a run's env.json in the kernel, so a run can be told to come from this very code. own is the
     sha256 of each file that is not the kit's.
@@ -42,7 +43,7 @@ class Bundle:
     def cell(self) -> str:
         """The source that puts the kit, and one's own modules, on sys.path."""
         source = Path(bootstrap.__file__).read_text(encoding="utf-8")
-        lines = "\n".join(textwrap.wrap(self.payload, 120))
+        lines = "\n".join(self.payload[place : place + 120] for place in range(0, len(self.payload), 120))
         own = f", {self.own!r}" if self.own else ""
         return f'{source}\n\nstart("{self.sha256}", """\n{lines}\n"""{own})'
 
@@ -69,7 +70,7 @@ def make_bundle(
     for name, content in files.items():
         digest.update(name.removeprefix("kit/").encode() + b"\0" + content)
     files |= dict(sorted(own.items()))
-    payload = base64.b64encode(_archive(files)).decode()
+    payload = base64.b64encode(_archive(tuple(files.items()))).decode()
     bundle = Bundle(files, digest.hexdigest(), hashes(own), payload)
     if len(bundle.cell) >= MOST_BYTES:
         largest = sorted(files, key=lambda name: -len(files[name]))[:3]
@@ -88,7 +89,8 @@ def own_modules(code: str, folder: Path) -> dict[str, bytes]:
     return files
 
 
-def imported_names(code: str) -> set[str]:
+@cache
+def imported_names(code: str) -> frozenset[str]:
     """Dotted names that a text may import: of `from a.b import c` both a.b and a.b.c."""
     names = set()
     for node in ast.walk(ast.parse(code)):
@@ -96,7 +98,7 @@ def imported_names(code: str) -> set[str]:
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return names
+    return frozenset(names)
 
 
 def _needed(files: dict[str, bytes], texts: list[str]) -> set[str]:
@@ -126,14 +128,15 @@ def _add_own(name: str, folder: Path, files: dict[str, bytes]) -> None:
             _add_own(other.split(".")[0], folder, files)
 
 
-def _archive(files: dict[str, bytes]) -> bytes:
+@lru_cache(4)  # of several pushes in a row, most carry the same
+def _archive(files: tuple[tuple[str, bytes], ...]) -> bytes:
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as target:
-        for name, content in files.items():
+        for name, content in files:
             entry = zipfile.ZipInfo(name, EPOCH)
             entry.create_system, entry.external_attr = 3, REGULAR  # as if on Unix, wherever it is made
-            target.writestr(entry, content, zipfile.ZIP_DEFLATED, 9)
-    return archive.getvalue()
+            target.writestr(entry, content, zipfile.ZIP_STORED)
+    return lzma.compress(archive.getvalue())  # all files at once: less than half of what each by itself would take
 
 
 def _read(package: Path) -> dict[str, bytes]:

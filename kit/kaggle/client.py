@@ -30,12 +30,12 @@ class KaggleError(RuntimeError):
     """Something that was not done, in one line.
 
     `sure` is False where it may have been done all the same: no answer, or a fault of the server's. `passing` says
-    that the same may go well later.
+    that the same may go well later. `code` is HTTP's, where there is one.
     """
 
-    def __init__(self, message: str, sure: bool = True, passing: bool = False):
+    def __init__(self, message: str, sure: bool = True, passing: bool = False, code: int | None = None):
         super().__init__(" ".join(message.split()))
-        self.sure, self.passing = sure, passing or not sure
+        self.sure, self.passing, self.code = sure, passing or not sure, code
 
 
 class KaggleFailure(RuntimeError):
@@ -70,16 +70,16 @@ class Kaggle:
         if find_spec("kaggle") is None:
             raise KaggleError("the kaggle package must be installed: pip install kaggle")
         self.seconds = seconds
-        self._api = self._call(_new_api, task="signing in")
-        self._call(self._api.authenticate, task="signing in")
+        self.api = self.call(_new_api, task="signing in")
+        self.call(self.api.authenticate, task="signing in")
 
     @property
     def username(self) -> str:
-        return self._api.get_config_value(self._api.CONFIG_NAME_USER)
+        return self.api.get_config_value(self.api.CONFIG_NAME_USER)
 
     def push(self, folder: Path) -> Pushed:
         """Send a kernel's folder. Raises KaggleError too where the answer is 200 and holds an error."""
-        answer = self._call(self._api.kernels_push, str(folder), task="push")
+        answer = self.call(self.api.kernels_push, str(folder), task="push")
         if answer.error or not answer.version_number:
             raise KaggleError(f"push: {answer.error or 'the answer names no version'}")
         refused = [source for kind in SOURCES for source in getattr(answer, f"invalid_{kind}_sources")]
@@ -87,19 +87,19 @@ class Kaggle:
 
     def status(self, kernel: str) -> tuple[str, str]:
         """(queued, running, complete, error or cancel_…; why it failed) of the kernel's newest version."""
-        answer = self._call(self._api.kernels_status, kernel, task=f"status of {kernel}")
+        answer = self.call(self.api.kernels_status, kernel, task=f"status of {kernel}")
         return answer.status.name.lower(), answer.failure_message or ""
 
     def output(self, kernel: str, folder: Path) -> list[Path]:
         """Download what the newest version left, and its log. A file that would lie elsewhere is refused."""
         owner, slug = kernel.split("/")
-        files, log = self._call(self._output_files, owner, slug, task=f"output of {kernel}")
+        files, log = self.call(self._output_files, owner, slug, task=f"output of {kernel}")
         for name in files:
             if ".." in PurePosixPath(name).parts or PurePosixPath(name).is_absolute() or PureWindowsPath(name).drive:
                 raise KaggleError(f"output of {kernel}: a file must lie in its folder, got {name!r}")
         for name, url in files.items():
             with replacing(folder / name) as beside:
-                self._call(_download, url, beside, task=f"output of {kernel}, {name}")
+                self.call(_download, url, beside, task=f"output of {kernel}, {name}")
         if log:
             with replacing(folder / f"{slug}.log") as beside:
                 beside.write_text(_plain(log), encoding="utf-8")
@@ -107,26 +107,26 @@ class Kaggle:
 
     def submissions(self, competition: str) -> list[Submission]:
         """All of the account's, the newest first."""
-        return self._call(self._submissions, competition, task=f"submissions to {competition}")
+        return self.call(self._submissions, competition, task=f"submissions to {competition}")
 
     def slots(self, competition: str) -> int | None:
         """How many more may be sent today; None where the account has no team there yet, and Kaggle counts nothing."""
-        limits = self._call(self._api.competition_get_submission_limits, competition, task=f"slots of {competition}")
+        limits = self.call(self.api.competition_get_submission_limits, competition, task=f"slots of {competition}")
         counted = limits.num_allowed_now or limits.num_today or limits.num_total or limits.limited_by_total
         return limits.num_allowed_now if counted else None
 
     def submit_file(self, path: Path, message: str, competition: str) -> str | None:
         """Send a CSV; its ref, None where the answer names none."""
         task = f"submit to {competition}"
-        answer = self._call(self._api.competition_submit, str(path), message, competition, True, task=task)
-        if answer.message == self._api.COMPETITION_SUBMIT_UPLOAD_FAILED_MESSAGE:
+        answer = self.call(self.api.competition_submit, str(path), message, competition, True, task=task)
+        if answer.message == self.api.COMPETITION_SUBMIT_UPLOAD_FAILED_MESSAGE:
             raise KaggleError(f"{task}: the upload failed, and nothing was submitted")
         return str(answer.ref) if answer.ref else None
 
     def submit_kernel(self, kernel: str, version: int, file: str, message: str, competition: str) -> str | None:
         """Hand in a kernel's version by the name of its output file; its ref, None where the answer names none."""
-        send, task = self._api.competition_submit_code, f"submit to {competition}"
-        answer = self._call(send, file, message, competition, kernel, version, True, task=task)
+        send, task = self.api.competition_submit_code, f"submit to {competition}"
+        answer = self.call(send, file, message, competition, kernel, version, True, task=task)
         return str(answer.ref) if answer.ref else None
 
     def _submissions(self, competition: str) -> list[Submission]:
@@ -134,7 +134,7 @@ class Kaggle:
 
         request, found = ApiListSubmissionsRequest(), []
         request.competition_name, request.page_size = competition, PAGE
-        with self._api.build_kaggle_client() as client:
+        with self.api.build_kaggle_client() as client:
             while True:
                 answer = client.competitions.competition_api_client.list_submissions(request)
                 found += [_submission(entry) for entry in answer.submissions]
@@ -147,7 +147,7 @@ class Kaggle:
 
         request, files, log = ApiListKernelSessionOutputRequest(), {}, ""
         request.user_name, request.kernel_slug, request.page_size = owner, slug, PAGE
-        with self._api.build_kaggle_client() as client:
+        with self.api.build_kaggle_client() as client:
             while True:
                 answer = client.kernels.kernels_api_client.list_kernel_session_output(request)
                 files |= {entry.file_name: entry.url for entry in answer.files}
@@ -156,7 +156,7 @@ class Kaggle:
                     return files, log
                 request.page_token = answer.next_page_token
 
-    def _call(self, function: Callable, *arguments, task: str):
+    def call(self, function: Callable, *arguments, task: str):
         """The function's answer; what goes wrong in it as a KaggleError, its printing unheard."""
         import requests
 
@@ -171,7 +171,7 @@ class Kaggle:
             code = error.response.status_code
             advice = f"; {ADVICE[code]}" if code in ADVICE else ""
             message = f"{task}: {code}: {self._scrubbed(error)}{advice}"
-            raise KaggleError(message, sure=code < 500, passing=code == 429) from None
+            raise KaggleError(message, sure=code < 500, passing=code == 429, code=code) from None
         except requests.Timeout:
             raise KaggleError(f"{task}: no answer within {self.seconds:g} s", sure=False) from None
         except requests.RequestException as error:
@@ -186,8 +186,8 @@ class Kaggle:
     def _scrubbed(self, error: Exception) -> str:
         """The message without the account's key or token."""
         text = str(error)
-        for name in (self._api.CONFIG_NAME_KEY, self._api.CONFIG_NAME_TOKEN):
-            if secret := self._api.config_values.get(name):
+        for name in (self.api.CONFIG_NAME_KEY, self.api.CONFIG_NAME_TOKEN):
+            if secret := self.api.config_values.get(name):
                 text = text.replace(secret, "***")
         return text
 

@@ -1,13 +1,21 @@
 """The command line's way to Kaggle and back: push, status, output, submit, scores."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from kit.competition.competition import open_competition
+from kit.kaggle.arguments import DOWNLOADED
+from kit.kaggle.bundle import Bundle
 from kit.kaggle.client import Kaggle, KaggleError, KaggleFailure, Submission
-from kit.kaggle.kernel import NOTEBOOK, Kernel, default_title, write_kernel
+from kit.kaggle.infer import ENGINES, Inference, write_inference
+from kit.kaggle.kernel import NOTEBOOK, Kernel, Sent, default_title, write_kernel
 from kit.kaggle.rows import Row, adopt_output, bring_scores, newest_version, record_push, row_of_file, row_of_kernel
 from kit.kaggle.sending import facts_of, mark, send_once
+from kit.kaggle.sent import send_weights
+from kit.kaggle.uploads import name_of_weights
+from kit.kaggle.weights import files_of_runs, files_of_weights, files_of_wheels
+from kit.kaggle.wheels import download
 from kit.results.check import check_submission
 from kit.results.ledger import read_ledger, to_markdown
 
@@ -19,12 +27,16 @@ SHOWN = ["name", "cv", "public", "private", "status", "ref", "kernel"]
 
 
 def push(options) -> None:
+    if (options.notebook is None) == (not options.infer):
+        raise ValueError("push needs a notebook, or --infer RUN, and not both")
     kaggle = None if options.dry_run else Kaggle()
     owner = options.owner or (kaggle.username if kaggle else UNKNOWN_OWNER)
-    title = options.title or default_title(options.notebook, options.competition)
-    kernel = Kernel(owner, title, options.competition, options.dataset, options.kernel, options.gpu)
+    title = options.title or default_title(options.notebook or Path("infer"), options.competition)
+    kernel = Kernel(
+        owner, title, options.competition, options.dataset, options.kernel, options.gpu, models=options.model
+    )
     folder = options.out / kernel.slug
-    bundle = write_kernel(options.notebook, kernel, dict(options.parameter), folder)
+    bundle = (_infer if options.infer else _train)(options, kaggle, kernel, folder)
     print(f"kit: {len(bundle.files)} files, sha256 {bundle.sha256}, a cell of {len(bundle.cell)} bytes")
     print(" ".join(bundle.files))
     if kaggle is None:
@@ -36,6 +48,46 @@ def push(options) -> None:
     if pushed.refused:
         refused = ", ".join(pushed.refused)
         raise KaggleFailure(f"version {pushed.version} runs without what Kaggle refused to attach: {refused}")
+
+
+def _train(options, kaggle: Kaggle | None, kernel: Kernel, folder: Path) -> Bundle:
+    """The kernel of a notebook, with weights that it may start from."""
+
+    def write(kernel: Kernel) -> Bundle:
+        return write_kernel(options.notebook, kernel, dict(options.parameter), folder)
+
+    if options.weights is None:
+        return write(kernel)
+    files = files_of_weights(options.weights)
+    return _with_weights(options, kaggle, kernel, files, name_of_weights(options.weights.stem), write)
+
+
+def _infer(options, kaggle: Kaggle | None, kernel: Kernel, folder: Path) -> Bundle:
+    """The kernel that only predicts, with the runs' weights."""
+    if options.weights or options.parameter:
+        raise ValueError("--weights and -p are for a notebook that trains, and not with --infer")
+    inference = Inference(options.minutes, options.engine, options.how, options.shares)
+    files, package = files_of_runs(options.infer, options.folds, options.engine), ENGINES[options.engine]
+    if options.wheels:
+        if not package:
+            raise ValueError("--wheels are for --engine onnx or openvino: Kaggle's image has PyTorch")
+        files |= files_of_wheels(download(package, DOWNLOADED) if options.wheels == DOWNLOADED else options.wheels)
+    elif package:
+        print(f"Kaggle's image is not known to have {package}; --wheels sends it along")
+    runs = [run.resolve().name for run in options.infer]
+
+    def write(kernel: Kernel) -> Bundle:
+        return write_inference(inference, kernel, runs, bool(options.wheels), folder)
+
+    return _with_weights(options, kaggle, kernel, files, name_of_weights(kernel.slug), write)
+
+
+def _with_weights(options, kaggle: Kaggle | None, kernel: Kernel, files: dict[str, Path], name: str, write) -> Bundle:
+    """Send the files as `name`, and write the kernel that finds them; nothing is sent before it passes all checks."""
+    ref = f"{kernel.owner}/{name}"
+    write(replace(kernel, weights=Sent("0" * 64, ref)))
+    sent = send_weights(kaggle, options.kind, files, options.out / name, ref)
+    return write(replace(kernel, weights=sent))
 
 
 def status(options) -> None:

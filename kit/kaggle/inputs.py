@@ -1,7 +1,7 @@
 """Where a kernel's data is: by the files that lie there, because Kaggle's mounts have moved before.
 
-Seen so far, below /kaggle/input: competitions/<slug>/, datasets/<owner>/<slug>/, notebooks/<owner>/<slug>/, and the
-older <slug>/ alone.
+Seen so far, below /kaggle/input: competitions/<slug>/, datasets/<owner>/<slug>/, notebooks/<owner>/<slug>/,
+models/<owner>/<model>/<framework>/<variation>/<version>/, and the older <slug>/ alone.
 """
 
 import os
@@ -21,7 +21,7 @@ def find_data(*slugs: str) -> str:
     """
     if named := os.environ.get("KIT_DATA"):
         return named
-    root = Path(os.environ.get("KIT_INPUT", INPUT))
+    root = input_root()
     found = _marked(root, DEPTH)
     for slug in slugs:
         name = slug.rsplit("/", 1)[-1].lower()
@@ -30,7 +30,7 @@ def find_data(*slugs: str) -> str:
             found = own
             break
     if len(found) != 1:
-        markers = " or ".join(marker for marker, _ in LAYOUTS.values())
+        markers = " or ".join(marker for markers, _ in LAYOUTS.values() for marker in markers)
         got = ", ".join(str(path.relative_to(root)) for path in found) or "none"
         raise ValueError(
             f"one folder below {root} must hold {' or '.join(slugs)} ({markers}, or images), got {got}; "
@@ -39,9 +39,14 @@ def find_data(*slugs: str) -> str:
     return str(found[0])
 
 
+def input_root() -> Path:
+    """Where what is attached lies."""
+    return Path(os.environ.get("KIT_INPUT", INPUT))
+
+
 def _marked(folder: Path, depth: int) -> list[Path]:
     """The folders that look like data; what lies inside such a folder belongs to it."""
-    if _holds_data(folder):
+    if holds_data(folder):
         return [folder]
     if depth == 0 or not folder.is_dir():
         return []
@@ -49,9 +54,9 @@ def _marked(folder: Path, depth: int) -> list[Path]:
     return [found for path in below for found in _marked(Path(path), depth - 1)]
 
 
-def _holds_data(folder: Path) -> bool:
+def holds_data(folder: Path) -> bool:
     """A marker file of a layout, or what find_images asks for, told without listing every file."""
-    marked = any((folder / marker).is_file() for marker, _ in LAYOUTS.values())
+    marked = any((folder / marker).is_file() for markers, _ in LAYOUTS.values() for marker in markers)
     classes = folder / "train"
     return (
         marked

@@ -4,7 +4,7 @@ import ast
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import nbformat
@@ -18,6 +18,7 @@ TITLE_CHARACTERS = (5, 50)  # what Kaggle takes
 T4 = "NvidiaTeslaT4"  # the only GPU that Kaggle still gives; without a shape an older default may be taken
 SLUG = re.compile(r"[\w-]+")
 SOURCE = re.compile(r"[\w-]+/[\w-]+(/[0-9]+)?")
+MODEL = re.compile(r"[\w-]+/[\w-]+/[\w-]+/[\w.-]+/[0-9]+")
 NOTEBOOK, METADATA = "notebook.ipynb", "kernel-metadata.json"
 WRITES = re.compile(r"%%(?:writefile|file)\s+(\S+)")  # the kernel writes that file itself
 PROLOGUE = "from kit.kaggle.inputs import find_data\nfrom kit.kaggle.place import say_where"
@@ -25,8 +26,19 @@ END = "from kit.kaggle.place import hand_in\n\nhand_in()"
 
 
 @dataclass(frozen=True)
+class Sent:
+    """Weights that were sent along: the sha256 of their list, and what a kernel names them by."""
+
+    sha256: str
+    source: str
+
+
+@dataclass(frozen=True)
 class Kernel:
-    """What a push needs to know. `owner` is the Kaggle account, `datasets` and `kernels` are "owner/slug"."""
+    """What a push needs to know. `owner` is the Kaggle account, `datasets` and `kernels` are "owner/slug".
+
+    models are "owner/model/framework/variation/version"; weights are attached as well.
+    """
 
     owner: str
     title: str
@@ -34,6 +46,8 @@ class Kernel:
     datasets: Sequence[str] = ()
     kernels: Sequence[str] = ()
     gpu: bool = False
+    models: Sequence[str] = ()
+    weights: Sent | None = None
 
     def __post_init__(self):
         shortest, longest = TITLE_CHARACTERS
@@ -46,6 +60,11 @@ class Kernel:
             for value in values:
                 if not SOURCE.fullmatch(value):
                     raise ValueError(f"{name} must be owner/name as in Kaggle's addresses, got {value!r}")
+        for value in self.models:
+            if not MODEL.fullmatch(value):
+                raise ValueError(
+                    f"model must be owner/model/framework/variation/version, the last a whole number, got {value!r}"
+                )
 
     @property
     def slug(self) -> str:
@@ -58,6 +77,7 @@ class Kernel:
 
     def metadata(self) -> dict:
         """kernel-metadata.json, every field written: the client's own defaults turn the internet on."""
+        sent = [self.weights.source] if self.weights else []
         return {
             "id": self.ref,
             "title": self.title,
@@ -69,10 +89,10 @@ class Kernel:
             "enable_tpu": False,
             "enable_internet": False,
             "machine_shape": T4 if self.gpu else "",
-            "dataset_sources": list(self.datasets),
+            "dataset_sources": [*self.datasets, *(source for source in sent if not MODEL.fullmatch(source))],
             "competition_sources": [self.competition],
             "kernel_sources": list(self.kernels),
-            "model_sources": [],
+            "model_sources": [*self.models, *(source for source in sent if MODEL.fullmatch(source))],
             "keywords": [],
             "docker_image_pinning_type": "latest",
         }
@@ -82,23 +102,25 @@ def default_title(notebook: Path, competition: str) -> str:
     return f"{notebook.stem.replace('_', ' ')} {competition}"[: TITLE_CHARACTERS[1]].strip()
 
 
-def write_kernel(notebook: Path, kernel: Kernel, values: Mapping[str, str], folder: Path) -> Bundle:
+def write_kernel(notebook: Path, kernel: Kernel, values: Mapping[str, str], folder: Path, end: str = END) -> Bundle:
     """The folder that a push sends: the notebook and its metadata. Nothing is written before all checks have passed.
 
-    values are texts for names of the notebook's parameters cell; `data` is found by its files unless given. Modules
-    beside the notebook that its cells import go along. Raises ValueError, SecretError naming the cell.
+    values are texts for names of the notebook's parameters cell; `data`, and `weights` where some were sent along, are
+    found by their files unless given. Modules beside the notebook that its cells import go along. end is a last cell.
+    Raises ValueError, SecretError naming the cell.
     """
     source = normalise(nbformat.read(notebook, as_version=4))
     _bake(source, notebook, kernel, values)
-    code = f"{_python_of(source, notebook)}\n{PROLOGUE}\n{END}"
+    first = _prologue(kernel)
+    code = f"{_python_of(source, notebook)}\n{first}\n{end}"
     own = own_modules(code, notebook.absolute().parent)
     written = {match[1] for cell in source.cells if (match := WRITES.match(cell.source))}
     bundle = make_bundle(code=code, own={name: own[name] for name in own if name not in written})
     texts = {f"{notebook}, cell {number}": cell.source for number, cell in enumerate(source.cells, start=1)}
     carried = {name: content.decode("utf-8") for name, content in bundle.files.items()}
     refuse_secrets({"the metadata": json.dumps(kernel.metadata()), **texts, **carried})
-    source.cells.insert(0, nbformat.v4.new_code_cell(_first_cell(bundle, kernel)))
-    source.cells.append(nbformat.v4.new_code_cell(END))
+    source.cells.insert(0, nbformat.v4.new_code_cell(f"{bundle.cell}\n\n{first}"))
+    source.cells += [nbformat.v4.new_code_cell(end)] * bool(end)
     for number, cell in enumerate(source.cells):
         cell.id = f"cell-{number:02d}"
         if cell.cell_type == "code":
@@ -111,8 +133,12 @@ def write_kernel(notebook: Path, kernel: Kernel, values: Mapping[str, str], fold
     return bundle
 
 
-def _first_cell(bundle: Bundle, kernel: Kernel) -> str:
-    return f"{bundle.cell}\n\n{PROLOGUE}\n\nsay_where(gpu={kernel.gpu})"
+def _prologue(kernel: Kernel) -> str:
+    """What the first cell does once the kit is at hand."""
+    names = ["bring_runs"] * bool(kernel.kernels) + ["find_weights"] * (kernel.weights is not None)
+    lines = [f"from kit.kaggle.attached import {', '.join(names)}"] if names else []
+    lines += [PROLOGUE, "", f"say_where(gpu={kernel.gpu})"]
+    return "\n".join(lines + [f"bring_runs({', '.join(map(repr, kernel.kernels))})"] * bool(kernel.kernels))
 
 
 def _python_of(notebook, path: Path) -> str:
@@ -146,6 +172,10 @@ def _bake(notebook, path: Path, kernel: Kernel, values: Mapping[str, str]) -> No
         raise ValueError(f"{path}: a parameter must be one of {', '.join(found)}, got {unknown[0]!r}")
     slugs = ", ".join(repr(slug) for slug in (kernel.competition, *kernel.datasets))
     texts = {"data": f"find_data({slugs})"} if "data" in found else {}
+    if kernel.weights:
+        if "weights" not in found:
+            raise ValueError(f"{path}: must have a parameter weights, which is told where they lie in the kernel")
+        texts["weights"] = f"find_weights{astuple(kernel.weights)}"
     texts |= {name: _literal(name, value, ast.literal_eval(found[name])) for name, value in values.items()}
     lines = cells[0].source.encode("utf-8").split(b"\n")  # ast counts bytes
     for name, text in texts.items():

@@ -2,9 +2,11 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
+HOME = "a home folder"
 # A kind of key and its form, where its maker gave it one that can be told from other text.
 KINDS = {
     "a Kaggle token": r"\bKGAT_[0-9A-Za-z]{16,}",
@@ -21,7 +23,7 @@ KINDS = {
     "a private key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----",
     "a password in a URL": r"\b[a-z][a-z0-9+.-]*://[^\s/:@'\"]+:[^\s/:@'\"{]+@",
     "a password or token": r"""(?i)(passw(or)?d|secret|token|api_?key)\w*["']?\]?\s*[:=]\s*["'][^"'\s{}]{12,}["']""",
-    "a home folder": r"(?<![\w.])(/home/[\w.-]+|/Users/[\w.-]+|[A-Za-z]:\\+Users\\+[\w.-]+)",
+    HOME: r"(?<![\w.])(/home/[\w.-]+|/Users/[\w.-]+|[A-Za-z]:\\+Users\\+[\w.-]+)",
 }
 SECRET_NAMES = re.compile(r"(?i)key|token|secret|passw|credential|auth")
 LONG = 24  # characters of an environment value that cannot be in a text by chance
@@ -31,24 +33,30 @@ class SecretError(ValueError):
     """Something that must not be sent; the message says where and what kind, never the thing itself."""
 
 
-def refuse_secrets(texts: Mapping[str, str], environment: Mapping[str, str] = os.environ) -> None:
+def refuse_secrets(texts: Mapping[str, str], environment: Mapping[str, str] = os.environ, folders: bool = True) -> None:
     """Raises SecretError naming the first text and its line with a key, a home folder or an environment value.
 
     Of the environment, values of 8 characters under a name such as *_TOKEN are looked for, and all longer than 24.
+    folders False lets home folders and those longer values pass, as they stand in an experiment that stays private.
     """
     for name, text in texts.items():
-        for kind, found in _finds(text, environment):
+        for kind, found in _finds(text, environment, folders):
             line = text.count("\n", 0, found) + 1
             raise SecretError(f"{name}, line {line}: must hold nothing secret or personal, got what looks like {kind}")
 
 
-def _finds(text: str, environment: Mapping[str, str]):
-    for kind, pattern in KINDS.items():
-        if match := re.search(pattern, text):
-            yield kind, match.start()
+def _finds(text: str, environment: Mapping[str, str], folders: bool) -> Iterator[tuple[str, int]]:
+    yield from (found for found in _forms(text) if folders or found[0] != HOME)
     home = str(Path.home())
-    if len(home) > 1 and (match := re.search(re.escape(home) + r"(?![\w.-])", text)):
-        yield "a home folder", match.start()
+    if folders and len(home) > 1 and (match := re.search(re.escape(home) + r"(?![\w.-])", text)):
+        yield HOME, match.start()
     for name, value in environment.items():
-        if len(value) >= (8 if SECRET_NAMES.search(name) else LONG) and value in text:
+        secret = bool(SECRET_NAMES.search(name))
+        if (secret or folders) and len(value) >= (8 if secret else LONG) and value in text:
             yield f"the value of the environment's {name}", text.index(value)
+
+
+@cache  # the kit's own files are looked at for each push
+def _forms(text: str) -> tuple[tuple[str, int], ...]:
+    matches = ((kind, re.search(pattern, text)) for kind, pattern in KINDS.items())
+    return tuple((kind, match.start()) for kind, match in matches if match)

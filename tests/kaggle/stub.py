@@ -27,6 +27,10 @@ class Stub:
         self.uploads: dict[str, bytes] = {}
         self.outputs: dict[str, bytes] = {}  # what the kernel left, by file name
         self.states = ["COMPLETE"]  # of the kernel, one a question; the last stays
+        self.blobs: dict[str, str] = {}  # the token of a file's upload -> its name
+        self.datasets: dict[str, list[dict[str, bytes]]] = {}  # owner/name -> the files of each version, by name
+        self.dataset_states = ["READY"]  # as states
+        self.models: dict[str, dict[str, list[dict[str, bytes]]]] = {}  # owner/name -> variation -> as datasets
         self.slots, self.page = 5, 100
         self.scores: tuple[str, str] | None = ("0.71234", "")  # None: not scored yet
         self.fail: dict[str, tuple[int, str]] = {}
@@ -60,6 +64,8 @@ class Stub:
         if request.get("competitionName", COMPETITION) != COMPETITION:
             return 404, {"code": 404, "message": "Competition not found"}
         answer = self.answer[method] if method in self.answer else getattr(self, method)(request)
+        if answer is None:
+            return 404, {"code": 404, "message": "Not found"}
         self.after.get(method, lambda: None)()
         return 200, answer
 
@@ -82,6 +88,56 @@ class Stub:
         files = [{"url": f"{self.url}/files/{number}", "fileName": name} for number, name in enumerate(shown, start)]
         log = json.dumps([{"stream_name": "stdout", "time": 0.5, "data": "hello\n"}])
         return {"files": files, "log": log, **({"nextPageToken": str(end)} if end < len(names) else {})}
+
+    def StartBlobUpload(self, request):
+        token = f"blob-{len(self.calls)}"
+        self.blobs[token] = request["name"]
+        return {"token": token, "createUrl": f"{self.url}/upload/{token}"}
+
+    def _files(self, request):
+        return {self.blobs[file["token"]]: self.uploads[file["token"]] for file in request["files"]}
+
+    def GetDatasetStatus(self, request):
+        if f"{request['ownerSlug']}/{request['datasetSlug']}" not in self.datasets:
+            return None
+        return {"status": self.dataset_states.pop(0) if len(self.dataset_states) > 1 else self.dataset_states[0]}
+
+    def CreateDataset(self, request):
+        assert request["isPrivate"]
+        name = f"{request['ownerSlug']}/{request['slug']}"
+        self.datasets[name] = [self._files(request)]
+        return {"status": "ok", "ref": f"/{name}", "url": f"https://www.kaggle.com/datasets/{name}"}
+
+    def CreateDatasetVersion(self, request):
+        name = f"{request['ownerSlug']}/{request['datasetSlug']}"
+        self.datasets[name].append(self._files(request["body"]))
+        return {"status": "ok", "ref": f"/{name}", "url": f"https://www.kaggle.com/datasets/{name}"}
+
+    def GetModel(self, request):
+        return {"id": 1} if f"{request['ownerSlug']}/{request['modelSlug']}" in self.models else None
+
+    def CreateModel(self, request):
+        assert request["isPrivate"]
+        self.models[f"{request['ownerSlug']}/{request['slug']}"] = {}
+        return {"id": 1}
+
+    def _variations(self, request):
+        return self.models[f"{request['ownerSlug']}/{request['modelSlug']}"]
+
+    def GetModelInstance(self, request):
+        name = f"{request['ownerSlug']}/{request['modelSlug']}"
+        versions = self.models.get(name, {}).get(f"{request['framework']}/{request['instanceSlug']}")
+        return {"id": 2, "versionNumber": len(versions)} if versions else None
+
+    def CreateModelInstance(self, request):
+        body = request["body"]
+        self._variations(request)[f"{body['framework']}/{body['instanceSlug']}"] = [self._files(body)]
+        return {"id": 2}
+
+    def CreateModelInstanceVersion(self, request):
+        variation = f"{request['framework']}/{request['instanceSlug']}"
+        self._variations(request)[variation].append(self._files(request["body"]))
+        return {"id": 2}
 
     def StartSubmissionUpload(self, request):
         return {"token": f"blob-{len(self.calls)}", "createUrl": f"{self.url}/upload/blob-{len(self.calls)}"}

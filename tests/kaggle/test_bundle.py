@@ -1,5 +1,6 @@
 import base64
 import io
+import lzma
 import os
 import shutil
 import zipfile
@@ -47,7 +48,7 @@ def test_the_same_files_give_the_same_bytes(package, tmp_path):
         (again / extra).write_bytes(b"0")
     assert make_bundle(again) == first
     assert list(first.files) == ["kit/__main__.py", "kit/a.py", "kit/data/b.py"]
-    archive = zipfile.ZipFile(io.BytesIO(base64.b64decode(first.payload)))
+    archive = zipfile.ZipFile(io.BytesIO(lzma.decompress(base64.b64decode(first.payload))))
     assert {entry.date_time for entry in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
     (again / "a.py").write_text("a = 2\n")
     assert make_bundle(again).sha256 != first.sha256
@@ -126,7 +127,7 @@ def archive(name, content=b"x", mode=0o100644):
         entry = zipfile.ZipInfo(name)
         entry.external_attr = mode << 16
         file.writestr(entry, content)
-    return base64.b64encode(target.getvalue()).decode()
+    return base64.b64encode(lzma.compress(target.getvalue())).decode()
 
 
 @pytest.mark.parametrize("name", ["../kit/a.py", "/kit/a.py", "kit/../../a.py", "kit\\..\\a.py", "other/a.py", "a.py"])
@@ -142,5 +143,6 @@ def test_a_link_another_content_and_a_bomb_are_refused():
         unpacked("0" * 64, archive("kit/a.py"))
     with pytest.raises(ValueError, match="must unpack to at most 5000000 bytes, got 6000000"):
         unpacked("0" * 64, archive("kit/a.py", bytes(6_000_000)))
-    with pytest.raises(ValueError, match="must be a zip archive in base64"):
-        unpacked("0" * 64, "no zip")
+    for payload in ("no base64", base64.b64encode(b"no archive").decode(), archive("kit/a.py", bytes(20_000_000))):
+        with pytest.raises(ValueError, match="must be a compressed zip archive in base64"):
+            unpacked("0" * 64, payload)

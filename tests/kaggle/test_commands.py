@@ -1,14 +1,17 @@
 """From the command line to the stub and back, with every way to go wrong that a newcomer meets."""
 
+import hashlib
+import json
 import re
 import shutil
 import threading
 from pathlib import Path
 from types import SimpleNamespace
 
+import nbformat
 import pytest
 
-from kit.kaggle import commands, sending
+from kit.kaggle import commands, sending, uploads
 from kit.kaggle.client import Kaggle
 from kit.notebooks import FOLDER
 from kit.results.ledger import add_row, file_sha256, read_ledger
@@ -290,3 +293,27 @@ def test_a_kernels_own_ledger_is_not_believed_blindly(account, stub, kit, csv):
         assert code == 1 and told in error
         (account / "theirs/ledger.csv").unlink()
     assert len(read_ledger(LEDGER)) == 1
+
+
+def test_pretrained_weights_are_sent_attached_and_found(account, stub, kit, monkeypatch):
+    """And models of others are attached by their five parts."""
+    monkeypatch.setattr(uploads, "POLL_SECONDS", 0.01)
+    tagged = nbformat.v4.new_code_cell('data = ""\nweights = ""', metadata={"tags": ["parameters"]})
+    nbformat.write(nbformat.v4.new_notebook(cells=[tagged]), "Fine tune.ipynb")
+    Path("tf_net.safetensors").write_bytes(b"net")
+    model = "google/bird-net/pyTorch/b0/3"
+    code, _, error = kit("push", "Fine tune.ipynb", *TO, "--weights", "tf_net.safetensors", "--model", model)
+    assert code == 0, error
+    sent = stub.kernels["stub-user/fine-tune-voices-challenge"]
+    assert sent["datasetDataSources"] == ["stub-user/tf-net-weights"] and sent["modelDataSources"] == [model]
+    assert b"net" in stub.datasets["stub-user/tf-net-weights"][0].values()
+    sha256 = hashlib.sha256(stub.datasets["stub-user/tf-net-weights"][0]["sha256.json"]).hexdigest()
+    given = json.loads(sent["text"])["cells"][1]["source"]
+    assert given.endswith(f"weights = find_weights('{sha256}', 'stub-user/tf-net-weights')")
+    code, _, error = kit("push", NOTEBOOK, *TO, "--weights", "tf_net.safetensors")
+    assert code == 1 and "must have a parameter weights, which is told where they lie in the kernel" in error
+    code, _, error = kit("push", NOTEBOOK, *TO, "--model", "google/bird-net")
+    assert code == 1 and "model must be owner/model/framework/variation/version, the last a whole number" in error
+    code, _, error = kit("push", "Fine tune.ipynb", *TO, "--weights", "none.pt")
+    assert code == 1 and error == "kit push: none.pt: weights must be a file, or a folder with files, got neither\n"
+    assert stub.count("CreateDataset") == stub.count("SaveKernel") == 1

@@ -41,7 +41,8 @@ def test_the_first_name_comes_first_and_the_only_folder_will_do(root):
 
 def test_none_and_several_are_told(root, monkeypatch):
     with pytest.raises(
-        ValueError, match=r"must hold voices or ann/w \(.*train_tp.csv or train.csv, or images\), got none; attach"
+        ValueError,
+        match=r"must hold voices or ann/w \(.*train_tp.csv or .*train.csv or .*, or images\), got none; attach",
     ):
         find_data("voices", "ann/w")
     put(root, "a/one")

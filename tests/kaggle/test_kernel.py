@@ -1,14 +1,17 @@
 import json
+from dataclasses import replace
 
 import nbformat
 import pytest
 
 from kit.kaggle.bundle import make_bundle
-from kit.kaggle.kernel import METADATA, NOTEBOOK, Kernel, default_title, write_kernel
+from kit.kaggle.kernel import METADATA, NOTEBOOK, Kernel, Sent, default_title, write_kernel
 from kit.kaggle.secrets import SecretError
 from kit.notebooks import numbered
 
-KERNEL = Kernel("ann", "kit first look", "voices-challenge", ["ann/weights"], ["ben/oof"], gpu=True)
+KERNEL = Kernel(
+    "ann", "kit first look", "voices-challenge", ["ann/weights"], ["ben/oof"], True, ["ann/net/pyTorch/b0/3"]
+)
 PARAMETERS = 'data = ""  # é: a folder\npreset = "demo"\nseed = 0'
 
 
@@ -32,7 +35,8 @@ def test_the_kernel_is_the_notebook_with_the_kit_before_and_the_hand_in_after(tm
         "print(data)",
         "from kit.kaggle.place import hand_in\n\nhand_in()",
     ]
-    assert make_bundle(code="").sha256 in cells[0].source and cells[0].source.endswith("say_where(gpu=True)")
+    assert make_bundle(code="").sha256 in cells[0].source
+    assert cells[0].source.endswith("say_where(gpu=True)\nbring_runs('ben/oof')")
     assert all(cell.outputs == [] and cell.execution_count is None for cell in cells)
 
 
@@ -47,10 +51,23 @@ def test_every_field_of_the_metadata_is_written(tmp_path):
         "id": "ann/kit-first-look", "title": "kit first look", "code_file": "notebook.ipynb", "language": "python",
         "kernel_type": "notebook", "is_private": True, "enable_gpu": True, "enable_tpu": False,
         "enable_internet": False, "machine_shape": "NvidiaTeslaT4", "dataset_sources": ["ann/weights"],
-        "competition_sources": ["voices-challenge"], "kernel_sources": ["ben/oof"], "model_sources": [],
-        "keywords": [], "docker_image_pinning_type": "latest",
+        "competition_sources": ["voices-challenge"], "kernel_sources": ["ben/oof"],
+        "model_sources": ["ann/net/pyTorch/b0/3"], "keywords": [], "docker_image_pinning_type": "latest",
     }  # fmt: skip
     assert Kernel("ann", "kit first look", "voices").metadata()["machine_shape"] == ""
+
+
+@pytest.mark.parametrize("source", ["ann/net-weights", "ann/net-weights/pyTorch/default/2"])
+def test_weights_that_were_sent_along_are_attached_and_found(tmp_path, source):
+    kernel = replace(KERNEL, weights=Sent("0a" * 32, source), models=())
+    path = notebook(tmp_path / "a.ipynb", "print(weights)", parameters=PARAMETERS + '\nweights = ""')
+    cells = pushed(path, tmp_path, kernel).cells
+    assert cells[1].source.endswith(f"weights = find_weights('{'0a' * 32}', '{source}')")
+    assert "from kit.kaggle.attached import bring_runs, find_weights" in cells[0].source
+    metadata = json.loads((tmp_path / "out" / METADATA).read_text())
+    assert metadata["dataset_sources" if source.count("/") == 1 else "model_sources"][-1] == source
+    with pytest.raises(ValueError, match=r"a.ipynb: must have a parameter weights, which is told where they lie"):
+        pushed(notebook(tmp_path / "a.ipynb"), tmp_path, kernel)
 
 
 def test_the_same_push_twice_is_the_same_text(tmp_path):
@@ -108,6 +125,9 @@ def test_a_wrong_parameter_is_refused(tmp_path, values, message):
         ({"competition": "https://www.kaggle.com/c/x"}, "competition must be a name as in Kaggle's addresses"),
         ({"datasets": ["weights"]}, "dataset must be owner/name as in Kaggle's addresses, got 'weights'"),
         ({"kernels": ["a/b/c"]}, "kernel must be owner/name"),
+        ({"models": ["a/b/pyTorch/c"]}, "model must be owner/model/framework/variation/version, the last a whole num"),
+        ({"models": ["a/b/pyTorch/c/1/2"]}, "model must be .* got 'a/b/pyTorch/c/1/2'"),
+        ({"models": ["a/b/pyTorch/c/v1"]}, "the last a whole number, got 'a/b/pyTorch/c/v1'"),
     ],
 )
 def test_a_kernel_that_kaggle_would_not_take_is_refused(changes, message):

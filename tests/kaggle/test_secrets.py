@@ -61,6 +61,17 @@ def test_this_account_home_folder_is_looked_for(monkeypatch):
     refuse_secrets({"cell": "'/srv/anna/x'"}, {})
 
 
+def test_folders_may_stand_in_what_stays_private_but_no_secret():
+    environment = {"PWD": "/data/birds/of/the/rainforest", "MY_TOKEN": "hunter2-hunter2"}
+    text = "{'weights': '/data/birds/of/the/rainforest/net.pt', 'run': '/home/ann/x'}"
+    refuse_secrets({"experiment.json": text}, environment, folders=False)
+    with pytest.raises(SecretError, match="a home folder"):
+        refuse_secrets({"experiment.json": text}, environment)
+    for secret in ("hunter2-hunter2", FOUND["an AWS key"]):
+        with pytest.raises(SecretError):
+            refuse_secrets({"experiment.json": f"{text}{secret}"}, environment, folders=False)
+
+
 def test_the_kit_and_its_notebooks_are_clean():
     refuse_secrets({name: content.decode() for name, content in make_bundle().files.items()})
     refuse_secrets({path.name: path.read_text() for path in FOLDER.glob("*.ipynb")}, {})
