@@ -21,7 +21,7 @@ VERBS = {
         "data.store": "pack",
         "parts": "Part part",
         "experiment": "Experiment changes",
-        "presets": "preset recording_preset image_preset",
+        "presets": "preset recording_preset soundscape_preset image_preset",
         "training.crossval": "crossval",
         "training.fit": "fit",
         "training.predict": "embed",
@@ -29,6 +29,10 @@ VERBS = {
         "training.checkpoint": "load_model",
         "training.framewise": "framewise_probability",
         "training.pseudo_rounds": "make_pseudo_labels round_report",
+        "training.soft_rounds": "make_soft_labels label_report",
+        "inference.predict": "predict",
+        "inference.export": "export",
+        "inference.blend_row": "read_blend",
         "results.compare": "compare cv_table",
         "results.bootstrap": "interval paired",
         "results.record": "record record_predictions",
@@ -37,6 +41,7 @@ VERBS = {
         "results.lb": "lb_table spearman to_html",
         "results.blend": "average blend_runs blend_table fitted_weights",
         "results.priors": "cross_fitted",
+        "results.post": "post_table chosen corrected post_processed",
         "results.advice": "advise",
         "results.choose": "choose_two",
     }.items()
@@ -48,6 +53,8 @@ ROOMS = (
     "data",
     "models",
     "training",
+    "results",
+    "inference",
 )  # of the kit's parts: each class under @part is public by its name
 
 

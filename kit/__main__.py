@@ -1,4 +1,4 @@
-"""The command line: python -m kit demo | run | train | check | score | bench, and to Kaggle and back.
+"""The command line: python -m kit demo | run | train | predict | export | check | score | bench, and Kaggle's.
 
 A command is named by its module, which is imported when it runs: `--help` needs none of them.
 """
@@ -14,7 +14,7 @@ from kit.kaggle.arguments import add_commands
 
 DISTRIBUTION = "audio-competition-kit"
 STOPPED = 130  # the exit code of what Ctrl-C ended
-GOES_ON = ("demo", "run")  # commands that go on where they were when they are given again
+GOES_ON = ("demo", "run", "predict")  # commands that go on where they were when they are given again
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -65,6 +65,8 @@ def parser() -> argparse.ArgumentParser:
 
     _add_notebooks(command)
     _add_train(command)
+    _add_predict(command)
+    _add_export(command)
     for name, help in (
         ("check", "Check a submission CSV against the competition's folder."),
         ("score", "Score a submission CSV against the folder's solution.csv."),
@@ -116,6 +118,48 @@ def _add_train(command) -> None:
     added.add_argument("--fresh", action="store_true", help="train a run anew, whatever is there of it")
     plain = added.format_help
     added.format_help = lambda: f"{plain()}\n{import_module('kit.experiment_file').parts_listing()}"
+
+
+def _add_predict(command) -> None:
+    added = command("predict", "kit.commands:predict", "Predict a folder's test part with finished runs.")
+    added.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="a finished run's folder")
+    added.add_argument("--blend", metavar="ROW", help="a row of the ledger in the place of runs: its runs and weights")
+    added.add_argument("--data", type=Path, required=True, help="the competition's folder")
+    added.add_argument("--out", type=Path, required=True, metavar="FILE", help="the submission CSV to write")
+    added.add_argument("--folds", type=_numbers, metavar="0,1", help="folds of each run; all finished ones by default")
+    added.add_argument("--weights", type=_shares, metavar="0.3,0.7", help="a weight a run; alike by default")
+    added.add_argument("--how", default="mean", help="how to mix runs: mean, rank mean or geometric mean (mean)")
+    added.add_argument("--minutes", type=float, help="a whole CSV is there before so many minutes are over")
+    added.add_argument("--cores", type=int, help="tell how long it would take on so many cores, too")
+    added.add_argument("--drop", type=_words, metavar="folds,crops", default=("folds", "crops"),
+                       help="what to take fewer of where time is short, in this order (folds,crops)")  # fmt: skip
+    added.add_argument("--engine", default="torch", help="torch, onnx or openvino (torch)")
+    added.add_argument("--threads", type=int, help="PyTorch's; by default the number that a fold was trained with")
+    added.add_argument("--cache", type=Path, default=Path("cache"), help="where features and finished folds go (cache)")
+    added.add_argument("--ledger", type=Path, default=Path("submissions/ledger.csv"), help="the ledger of --blend")
+    added.add_argument("--trust", action="store_true", help="run the code of parts that a run brings along")
+
+
+def _add_export(command) -> None:
+    added = command("export", "kit.commands:export", "Write a run's nets for ONNX Runtime or OpenVINO.")
+    added.add_argument("run_folder", type=Path, metavar="RUN", help="a finished run's folder")
+    added.add_argument("--to", required=True, choices=("onnx", "openvino"), help="for which engine")
+    added.add_argument("--out", type=Path, help="where the files go (exported/ in the run's folder)")
+    added.add_argument("--folds", type=_numbers, metavar="0,1", help="folds to export; all finished ones by default")
+    added.add_argument("--mean", action="store_true", help="one file of the folds' mean")
+    added.add_argument("--mel", default="outside", help="inside: the file takes waves, not log-mels (outside)")
+    added.add_argument("--half", action="store_true", help="weights in 16 bits, for half the size")
+    added.add_argument("--data", type=Path, help="a folder with rows to check on; the run's own store by default")
+    added.add_argument("--cache", type=Path, default=Path("cache"), help="where packed features are (cache)")
+    added.add_argument("--trust", action="store_true", help="run the code of parts that the run brings along")
+
+
+def _shares(text: str) -> tuple[float, ...]:
+    return tuple(float(part) for part in text.split(","))
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split(","))
 
 
 def _numbers(text: str) -> tuple[int, ...]:

@@ -1,6 +1,7 @@
 """What the commands do. Each imports what it needs when it runs: a check of a CSV need not wait for PyTorch."""
 
 import sys
+import warnings
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,17 +34,19 @@ def demo(options) -> None:
 def run(options) -> None:
     """The notebooks that are about such a folder; a study only by its number."""
     from kit.competition.competition import open_competition
-    from kit.notebooks import STUDIES, numbered, suits
+    from kit.notebooks import STUDIES, numbered, subject_of, suits
     from kit.parts import unknown
     from kit.presets import NAMES
 
     if options.preset not in NAMES:
         raise ValueError(unknown("no preset", options.preset, NAMES))
     competition = open_competition(options.data)
-    paths = [path for path in numbered(options.only) if suits(path, competition.layout)]
+    subject = subject_of(competition)
+    paths = [path for path in numbered(options.only) if suits(path, subject)]
     paths = [path for path in paths if options.only or path.name[:2] not in STUDIES]
     if not paths:
-        raise ValueError(f"only must name a notebook for a folder of layout {competition.layout!r}, got {options.only}")
+        told = ", ".join(options.only) or "none: no notebook is about such a folder; see python -m kit train"
+        raise ValueError(f"only must name a notebook for a folder of {subject!r}, got {told}")
     run_notebooks(competition, options.preset, paths, options)
 
 
@@ -53,7 +56,8 @@ def run_notebooks(competition: "Competition", preset: str, paths: list[Path], op
 
     runs = Path("runs") / f"{competition.folder.name}-{preset}"
     values = {"data": str(competition.folder), "preset": preset, "seed": options.seed}
-    notebooks.run_notebooks(paths, values, runs / "notebooks", layout=competition.layout, in_place=options.in_place)
+    subject = notebooks.subject_of(competition)
+    notebooks.run_notebooks(paths, values, runs / "notebooks", subject=subject, in_place=options.in_place)
     print_ledger(runs.name, competition)
     print(f"\nThe notebooks as they ran: {runs}/notebooks/")
 
@@ -104,6 +108,41 @@ def train(options) -> None:
             print(cv_table(runs).to_string(index=False))
         for run in runs:
             print(f"submission: {record(run, competition, options.submissions)['file']}")
+
+
+def predict(options) -> None:
+    """A folder's test part by finished runs, or by those of a blend."""
+    from tqdm.std import tqdm
+
+    from kit.inference.blend_row import read_blend
+    from kit.inference.predict import predict
+
+    if bool(options.runs) == bool(options.blend):
+        raise ValueError("predict needs RUN folders or --blend, one of the two")
+    chosen = {"runs": options.runs, "weights": options.weights, "how": options.how}
+    if options.blend:
+        chosen = read_blend(options.blend, options.ledger)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.showwarning = lambda message, *_: tqdm.write(f"kit predict: {message}", file=sys.stderr)
+        table = predict(
+            **chosen, data=options.data, out=options.out, folds=options.folds, minutes=options.minutes,
+            cores=options.cores, drop=options.drop, engine=options.engine, threads=options.threads,
+            cache=options.cache, trust=options.trust,
+        )  # fmt: skip
+    print(f"{options.out}: {len(table)} rows")
+
+
+def export(options) -> None:
+    """A run's nets as files of another engine."""
+    from kit.inference.export import export
+
+    paths = export(
+        options.run_folder, options.to, out=options.out, folds=options.folds, mean=options.mean, mel=options.mel,
+        half=options.half, data=options.data, cache=options.cache, trust=options.trust,
+    )  # fmt: skip
+    for path in paths:
+        print(path)
 
 
 def check(options) -> None:

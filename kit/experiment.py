@@ -2,15 +2,17 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import MISSING
 from pathlib import Path
 from typing import Any
 
+import kit
 from kit.competition.folds import Folds
 from kit.competition.metrics import Metric, as_metric
 from kit.competition.strict_json import parse_json
 from kit.data.augment import SpecAugment
-from kit.data.batches import Shuffled
 from kit.data.features import LogMel
+from kit.data.samplers import Shuffled
 from kit.models.net import Net
 from kit.part_json import build, from_json, to_json
 from kit.parts import MOST_SEED, Part, as_part, at_least, but, is_part, part, part_name, walk
@@ -21,6 +23,7 @@ from kit.training.optim import AdamW
 from kit.training.predict import WholeClip
 from kit.training.pseudo import PseudoLabels
 from kit.training.schedules import WarmupCosine
+from kit.training.soft_labels import SoftLabels
 from kit.training.start import StartFrom
 from kit.training.views import LPCViews
 
@@ -45,7 +48,7 @@ class Experiment:
     mix: Any = None
     views: LPCViews | None = None
     loss: Any = CrossEntropy()
-    pseudo: PseudoLabels | None = None
+    pseudo: PseudoLabels | SoftLabels | None = None
     sampler: Any = Shuffled()
     optimizer: Any = AdamW()
     schedule: Any = WarmupCosine()
@@ -83,8 +86,9 @@ class Experiment:
                 raise ValueError(f"{name} must be a part{' or None' if name in OPTIONAL else ''}, got {value!r}")
             elif name == "features" and not hasattr(value, "packs"):
                 raise ValueError(f"features must be LogMel, Wave or Pixels, or have packs, got {part_name(value)}")
-            elif name in EXACT and value is not None and type(value) is not EXACT[name]:
-                raise ValueError(f"{name} must be a {EXACT[name].__name__}, got {part_name(value)}")
+            elif name in EXACT and value is not None and type(value) not in EXACT[name]:
+                allowed = " or ".join(one.__name__ for one in EXACT[name])
+                raise ValueError(f"{name} must be a {allowed}, got {part_name(value)}")
             elif name in HOMES and value is not None:
                 home = (value.target if isinstance(value, Part) else type(value)).__module__
                 if home.startswith("kit.") and home not in HOMES[name]:
@@ -122,26 +126,43 @@ class Experiment:
 # Where the kit's own parts of a field are.
 HOMES = {
     "features": ("kit.data.features", "kit.data.images"), "net": ("kit.models.net",), "mix": ("kit.data.mixup",),
-    "loss": ("kit.training.losses",), "sampler": ("kit.data.batches",), "optimizer": ("kit.training.optim",),
-    "schedule": ("kit.training.schedules",), "predict": ("kit.training.predict",),
+    "loss": ("kit.training.losses", "kit.training.distil", "kit.training.loss_sums"), "sampler": ("kit.data.samplers",),
+    "optimizer": ("kit.training.optim",), "schedule": ("kit.training.schedules",),
+    "predict": ("kit.training.predict", "kit.training.shifts"),
 }  # fmt: skip
 OPTIONAL = ("mix", "views", "pseudo", "session", "metric", "start_from")
 EXACT = {
-    "folds": Folds, "views": LPCViews, "pseudo": PseudoLabels, "loop": Loop, "session": BaseSession, "metric": Metric,
-    "start_from": StartFrom,
+    "folds": (Folds,), "views": (LPCViews,), "pseudo": (PseudoLabels, SoftLabels), "loop": (Loop,),
+    "session": (BaseSession,), "metric": (Metric,), "start_from": (StartFrom,),
 }  # fmt: skip
 
 
+STOPS = ("loop__minutes",)  # when a process stops, not what is trained in the end
+
+
 def changes(old: Any, new: Any, path: str = "") -> dict[str, tuple[Any, Any]]:
-    """What differs between two experiments' JSON, by field: {"net__pooling__p": (3.0, 4.0)}."""
-    if old == new:
+    """What differs between two experiments' JSON, by field: {"net__pooling__p": (3.0, 4.0)}; STOPS don't count.
+
+    A field that one of them lacks, as JSON written before there was such a field does, has its default there.
+    """
+    if old == new or path in STOPS:
         return {}
     if isinstance(old, dict) and isinstance(new, dict) and old.get("part") == new.get("part"):
-        found = {}
+        changed, name = {}, old.get("part")
         for key in {**old, **new}:
-            found |= changes(old.get(key), new.get(key), f"{path}__{key}" if path else key)
-        return found
+            values = (side[key] if key in side else _default(name, key) for side in (old, new))
+            changed |= changes(*values, f"{path}__{key}" if path else key)
+        return changed
     return {path: (old, new)}
+
+
+def _default(name: str | None, key: str) -> Any:
+    """A field's default as JSON holds it, of an experiment or one of the kit's parts; None where there is none."""
+    if name is not None and name not in kit.PARTS:
+        return None
+    known = (Experiment if name is None else getattr(kit, name)).__dataclass_fields__
+    default = known[key].default if key in known else MISSING
+    return None if default is MISSING else json.loads(json.dumps(to_json(default)))
 
 
 def told(changed: dict[str, tuple[Any, Any]]) -> str:

@@ -20,7 +20,7 @@ from kit.competition.competition import Competition
 from kit.competition.strict_json import parse_json
 from kit.experiment import Experiment
 from kit.part_json import shown
-from kit.presets import image_preset, preset, recording_preset
+from kit.presets import image_preset, preset, recording_preset, soundscape_preset
 
 
 def read_experiment(path: Path, competition: Callable[[], Competition], cache: Path) -> Experiment:
@@ -85,7 +85,9 @@ def _preset(name: str, competition: Competition, cache: Path) -> Experiment:
         from kit.data.store import pack
 
         return image_preset(name, *image_shape(pack(competition, cache)))
-    return recording_preset(name) if competition.task == "multi" else preset(name)
+    if competition.task == "multi":
+        return soundscape_preset(name) if competition.boxes is None else recording_preset(name)
+    return preset(name)
 
 
 def _merged(base: Any, given: Any) -> Any:

@@ -14,10 +14,12 @@ from kit.atomic import replacing
 if TYPE_CHECKING:  # its schema checker takes seconds to import, which `kit --help` need not wait for
     from nbformat import NotebookNode
 
+    from kit.competition.competition import Competition
+
 FOLDER = Path(__file__).parents[1] / "notebooks"
-SOUNDS = ("hw4", "table")
-# The layouts that a notebook is about, where those are not SOUNDS.
-SUBJECTS = {"06": ("rfcx",), "07": ("table",), "08": ("images",)}
+SOUNDS = ("hw4", "table", "speech_commands")  # one label a sound
+# The subjects that a notebook is about, where those are not SOUNDS.
+SUBJECTS = {"06": ("rfcx",), "07": ("table", "speech_commands"), "08": ("images",), "09": ("birdclef",)}
 STUDIES = ("04",)  # as long as a competition's whole day: run on a folder where asked for by number
 KERNEL = "python3"
 QUIET = ["--IPKernelApp.log_level=CRITICAL"]  # else it warns of its loopback socket, and logs its own shutdown
@@ -37,9 +39,15 @@ def numbered(only: Sequence[str] = ()) -> list[Path]:
     return [path for path in known if not only or path.name[:2] in only]
 
 
-def suits(path: Path, layout: str) -> bool:
-    """Is a folder of this layout what the notebook is about?"""
-    return layout in SUBJECTS.get(path.name[:2], SOUNDS)
+def subject_of(competition: "Competition") -> str:
+    """What a notebook must be about for this folder: its layout, or "several labels" of a table of such."""
+    several = competition.task == "multi" and competition.layout in SOUNDS
+    return "several labels" if several else competition.layout
+
+
+def suits(path: Path, subject: str) -> bool:
+    """Is the notebook about a folder of this subject?"""
+    return subject in SUBJECTS.get(path.name[:2], SOUNDS)
 
 
 def run_notebooks(
@@ -47,13 +55,13 @@ def run_notebooks(
     parameters: dict,
     out: Path,
     *,
-    layout: str = "hw4",
+    subject: str = "hw4",
     work: Path | None = None,
     in_place: bool = False,
 ) -> list[Path]:
     """Execute each notebook with the parameters, print a line for each, and keep the executed copies in `out`.
 
-    `layout` is that of the folder that parameters name; a notebook that it does not suit gets an empty one, for which
+    `subject` is that of the folder that parameters name; a notebook that it does not suit gets an empty one, for which
     it takes a demo of its own. `work` is the folder that a notebook runs in. in_place=True also writes the copy,
     normalised, over the original.
     Raises NotebookError at the first that fails; its copy in `out` shows how far it came.
@@ -73,7 +81,7 @@ def run_notebooks(
             papermill.execute_notebook(
                 path,
                 copy,
-                parameters if suits(path, layout) else {**parameters, "data": ""},
+                parameters if suits(path, subject) else {**parameters, "data": ""},
                 cwd=work,
                 kernel_name=KERNEL,
                 language="python",

@@ -11,11 +11,11 @@ import kit
 from kit.competition.folds import Folds
 from kit.competition.metrics import Metric
 from kit.data.augment import SpecAugment
-from kit.data.batches import Balanced
 from kit.data.features import LogMel, Wave
 from kit.data.image_augment import ImageAugment
 from kit.data.images import Pixels
 from kit.data.mixup import Mixup
+from kit.data.samplers import Balanced
 from kit.data.wave_augment import WaveAugment
 from kit.experiment import Experiment, changes, told
 from kit.models.conformer import Conformer
@@ -37,7 +37,9 @@ from kit.training.start import StartFrom
 from kit.training.views import LPCViews
 
 # Fields without a default.
-NEEDED = {"PseudoLabels": {"file": "labels.parquet"}, "StartFrom": {"run": "runs/a-s0"},
+NEEDED = {"PseudoLabels": {"file": "labels.parquet"}, "SoftLabels": {"file": "labels.parquet"},
+          "Distil": {"file": "teacher.npz"}, "RankBlend": {"runs": ("runs/other-s0",)},
+          "Tuned": {"base": kit.FilePeak(), "field": "power", "values": (0.0, 1.0)}, "StartFrom": {"run": "runs/a-s0"},
           "Metric": {"function": "log_loss"}}  # fmt: skip
 ANGULAR = Net(head=Cosine())
 
@@ -84,6 +86,16 @@ def test_but_changes_fields_by_name_and_leaves_the_original():
         first.but(net__backbone__widht=16)
     with pytest.raises(ValueError, match="Experiment: mix is no part and has no fields, got 'alpha'"):
         first.but(mix__alpha=0.1)
+
+
+def test_a_field_that_older_json_lacks_has_its_default():
+    new = json.loads(json.dumps(Experiment(net=Net(pooling=GeM(p=4.0))).to_dict()))
+    old = json.loads(json.dumps(new))
+    del old["folds"]["seed"], old["net"]["pooling"]["p"], old["crop_frames"], old["mix"]
+    assert changes(old, new) == {"net__pooling__p": (3.0, 4.0)}
+    assert changes(new, old) == {"net__pooling__p": (4.0, 3.0)}
+    own = {"part": "mine:Own", "a": 1}
+    assert changes({"net": {"part": "mine:Own"}}, {"net": own}) == {"net__a": (None, 1)}
 
 
 def test_changes_are_named_by_their_field():
@@ -229,7 +241,7 @@ def test_a_part_checks_its_own_fields(make, message):
 def test_unknown_keys_and_parts_are_refused_with_the_choices(tmp_path):
     for values, message in (
         ({"sede": 3}, r"^Experiment: no field 'sede' \(did you mean seed\?\); there are name, seed, folds"),
-        ({"features": {"part": "LogMel", "bins": 3}}, "^features: LogMel: no field 'bins'; there are sample_rate_hz"),
+        ({"features": {"part": "LogMel", "rows": 3}}, "^features: LogMel: no field 'rows'; there are sample_rate_hz"),
         ({"net": {"part": "Nett"}}, r"^net: no part 'Nett' \(did you mean Net\?\); there are AMSoftmax, AdamW"),
         ({"net": {"part": "Net", "head": {"part": "Cosin"}}}, r"^net\.head: no part 'Cosin' \(did you mean Cosine\?\)"),
         ({"augment": [{"part": "SpecAugment", "fill": 3}]}, r"^augment\[0\]: fill must be of type str, got 3"),

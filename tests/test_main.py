@@ -77,6 +77,29 @@ def test_score_prints_both_parts(kit):
     assert re.fullmatch(r"public   accuracy 0\.\d{5}  \(9 rows\)\nprivate  accuracy 0\.\d{5}  \(9 rows\)\n", out)
 
 
+def test_predict_leaves_the_submission_of_training(kit):
+    code, out, error = kit("predict", "runs/a/mine-s0", "--out", "again.csv", "--trust")
+    assert code == 0 and out == "again.csv: 18 rows\n", error
+    assert Path("again.csv").read_bytes() == Path("submissions/a/mine-s0.csv").read_bytes()
+    code, out, _ = kit("predict", "--blend", "mine", "--out", "blend.csv", "--trust", "--minutes", "9", "--cores", "4")
+    assert code == 0 and "all of 2 folds over 18 rows: about" in out and "on 4 as fast ones" in out
+    assert Path("blend.csv").read_bytes() == Path("again.csv").read_bytes()
+
+
+def test_predict_refuses_in_one_line(kit):
+    for arguments, line in (
+        (["runs/a/mine-s0"], "sources: holds code of its own (my_pooling.py); read it, then trust=True loads it"),
+        (["runs/a/mine-s0", "--minutes", "0"], "minutes must be above 0, got 0"),
+        (["runs/a/mine-s0", "--folds", "7", "--trust"], "fold 7 is not finished; there are 0, 1"),
+        (["runs/a/gone"], "gone: must be the folder of a run with finished folds, has no experiment.json"),
+        ([], "predict needs RUN folders or --blend, one of the two"),
+        (["--blend", "mind"], "ledger.csv: no row 'mind'"),
+    ):
+        code, out, error = kit("predict", *arguments, "--out", "refused.csv")
+        assert (code, out, len(error.splitlines())) == (1, "", 1) and line in error
+    assert not Path("refused.csv").exists()
+
+
 def test_train_again_needs_resume_or_fresh(kit):
     code, _, error = kit("train", "mine.json", "--out", "runs/a")
     assert code == 1 and "mine-s0: exists; --resume goes on with it, --fresh trains it anew" in error
@@ -128,7 +151,8 @@ def test_help_tells_a_stranger(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
     out = capsys.readouterr().out
-    for command in ("demo", "run", "train", "check", "score", "bench", "push", "status", "output", "submit", "scores"):
+    day = "demo run train predict export check score bench push status output submit scores"
+    for command in day.split():
         assert re.search(rf"^ +{command} +\S", out, re.M)
 
 
@@ -160,7 +184,7 @@ def test_run_names_notebooks_that_the_folder_suits(tmp_path, monkeypatch, capsys
     monkeypatch.chdir(tmp_path)
     folder = make_digits(tmp_path / "digits")
     assert main(["run", "--data", str(folder), "--only", "01,02"]) == 1
-    message = "kit run: only must name a notebook for a folder of layout 'images', got ['01', '02']"
+    message = "kit run: only must name a notebook for a folder of 'images', got 01, 02"
     assert capsys.readouterr().err.startswith(message)
 
 
@@ -183,6 +207,7 @@ IMPORTS = {
     "--version": set(),
     "run --help": set(),
     "push --help": set(),
+    "predict --help": set(),
     "check FILE --data DATA": TABLES,
     "score FILE --data DATA": TABLES | {"scipy", "sklearn", "joblib"},  # of the metrics
 }

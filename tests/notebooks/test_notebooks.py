@@ -116,12 +116,12 @@ def test_in_place_writes_the_normalised_notebook_over_the_original(tmp_path):
 
 def test_a_notebook_about_something_else_gets_no_folder(tmp_path):
     path = make_notebook(tmp_path, "print(repr(data))").rename(tmp_path / "08_images.ipynb")
-    for layout, shown in {"hw4": "''", "images": "'here'"}.items():
-        run_notebooks([path], {"data": "here"}, tmp_path / "out", work=tmp_path, layout=layout)
+    for subject, shown in {"hw4": "''", "images": "'here'"}.items():
+        run_notebooks([path], {"data": "here"}, tmp_path / "out", work=tmp_path, subject=subject)
         done = nbformat.read(tmp_path / "out/08_images.ipynb", as_version=4)
         assert done.cells[-1].outputs[0]["text"] == f"{shown}\n"
-    assert [notebooks.suits(path, layout) for layout in ("hw4", "table", "images")] == [False, False, True]
-    assert [notebooks.suits(ALL[0], layout) for layout in ("hw4", "table", "images")] == [True, True, False]
+    assert [notebooks.suits(path, subject) for subject in ("hw4", "table", "images")] == [False, False, True]
+    assert [notebooks.suits(ALL[0], subject) for subject in ("hw4", "table", "images")] == [True, True, False]
 
 
 def test_an_unknown_number_lists_the_known():
