@@ -48,7 +48,7 @@ test-nightly: $(VENV)/installed
 # What the image lacks is left out; no wheel of the constraints is there for the newest Pythons.
 $(VENV)-kaggle/installed: requirements.txt requirements-kaggle.txt
 	$(PYTHON) -m venv $(VENV)-kaggle
-	grep -vE '^(audiomentations|diffsptk)' requirements.txt > $(VENV)-kaggle/requirements.txt
+	grep -vE '^(audiomentations|diffsptk|onnxruntime|onnxscript|openvino)' requirements.txt > $(VENV)-kaggle/requirements.txt
 	$(VENV)-kaggle/bin/python -m pip install --quiet --disable-pip-version-check \
 	  -r $(VENV)-kaggle/requirements.txt -c requirements-kaggle.txt
 	@touch $@

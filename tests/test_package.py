@@ -17,7 +17,7 @@ def by_name(lines):
 def test_the_dependencies_are_those_of_the_one_list():
     lines = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if line and not line.startswith("#")]
     extras = PROJECT["optional-dependencies"]
-    told = by_name([*PROJECT["dependencies"], *extras["kaggle"], *extras["dev"]])
+    told = by_name([*PROJECT["dependencies"], *extras["kaggle"], *extras["inference"], *extras["dev"]])
     for name, line in by_name(lines).items():
         assert told.get(name) == line, "pyproject.toml and requirements.txt must ask for the same"
 
