@@ -80,7 +80,7 @@ class Competition:
 
     @property
     def form(self) -> str:
-        """What a row of a submission holds: "probabilities" of all classes, a "label", or several in a row as "lists"."""
+        """What a row of a submission holds: "probabilities" of all classes, a "label", or several as "lists"."""
         if len(self.label_columns) > 1:
             return "probabilities"
         return "label" if self.task == "single" else "lists"
