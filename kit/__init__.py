@@ -42,6 +42,7 @@ VERBS = {
         "results.blend": "average blend_runs blend_table fitted_weights",
         "results.priors": "cross_fitted",
         "results.post": "post_table chosen corrected post_processed",
+        "results.post_file": "save_post",
         "results.advice": "advise",
         "results.choose": "choose_two",
     }.items()

@@ -129,13 +129,16 @@ def _add_predict(command) -> None:
     added.add_argument("--folds", type=_numbers, metavar="0,1", help="folds of each run; all finished ones by default")
     added.add_argument("--weights", type=_shares, metavar="0.3,0.7", help="a weight a run; alike by default")
     added.add_argument("--how", default="mean", help="how to mix runs: mean, rank mean or geometric mean (mean)")
-    added.add_argument("--minutes", type=float, help="a whole CSV is there before so many minutes are over")
+    added.add_argument("--minutes", type=float, help="a whole CSV is there before so many minutes are over, "
+                       "from when the kit is loaded, seconds after the start")  # fmt: skip
     added.add_argument("--cores", type=int, help="tell how long it would take on so many cores, too")
     added.add_argument("--drop", type=_words, metavar="folds,crops", default=("folds", "crops"),
                        help="what to take fewer of where time is short, in this order (folds,crops)")  # fmt: skip
     added.add_argument("--engine", default="torch", help="torch, onnx or openvino (torch)")
     added.add_argument("--threads", type=int, help="PyTorch's; by default the number that a fold was trained with")
     added.add_argument("--cache", type=Path, default=Path("cache"), help="where features and finished folds go (cache)")
+    added.add_argument("--post", nargs="?", type=Path, const=True, default=False, metavar="FILE",
+                       help="post-process by the post.json of the first run, or by this one")  # fmt: skip
     added.add_argument("--ledger", type=Path, default=Path("submissions/ledger.csv"), help="the ledger of --blend")
     added.add_argument("--trust", action="store_true", help="run the code of parts that a run brings along")
 
@@ -155,7 +158,10 @@ def _add_export(command) -> None:
 
 
 def _shares(text: str) -> tuple[float, ...]:
-    return tuple(float(part) for part in text.split(","))
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be numbers such as 0.3,0.7, got {text!r}") from None
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -163,7 +169,10 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split(","))
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be numbers such as 0,1, got {text!r}") from None
 
 
 def _again(command: str, arguments: list[str]) -> list[str] | None:

@@ -115,7 +115,7 @@ def predict(options) -> None:
     from tqdm.std import tqdm
 
     from kit.inference.blend_row import read_blend
-    from kit.inference.predict import predict
+    from kit.inference.predict import NothingPredictedWarning, predict
 
     if bool(options.runs) == bool(options.blend):
         raise ValueError("predict needs RUN folders or --blend, one of the two")
@@ -124,13 +124,21 @@ def predict(options) -> None:
         chosen = read_blend(options.blend, options.ledger)
     with warnings.catch_warnings():
         warnings.simplefilter("always")
-        warnings.showwarning = lambda message, *_: tqdm.write(f"kit predict: {message}", file=sys.stderr)
+        said = []
+
+        def show(message, category, *_):
+            said.append(category)
+            tqdm.write(f"kit predict: {message}", file=sys.stderr)
+
+        warnings.showwarning = show
         table = predict(
             **chosen, data=options.data, out=options.out, folds=options.folds, minutes=options.minutes,
             cores=options.cores, drop=options.drop, engine=options.engine, threads=options.threads,
-            cache=options.cache, trust=options.trust,
+            cache=options.cache, trust=options.trust, post=options.post,
         )  # fmt: skip
     print(f"{options.out}: {len(table)} rows")
+    if NothingPredictedWarning in said:
+        raise RuntimeError(f"no fold was predicted; {options.out} holds the class priors")
 
 
 def export(options) -> None:

@@ -36,7 +36,8 @@ def read_experiment(path: Path, competition: Callable[[], Competition], cache: P
         if name is not None and not isinstance(name, str):
             raise ValueError(f"preset must be a preset's name, got {name!r}")
     except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: {error}") from None
+        hint = f'; a preset is a file with {{"preset": "{path}"}}' if not path.suffix and not path.exists() else ""
+        raise ValueError(f"{path}: {error}{hint}") from None
     layout = None if name is None else competition()
     try:
         base = Experiment() if layout is None else _preset(name, layout, cache)

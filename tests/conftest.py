@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from kit.competition.competition import open_competition
+from kit.demos.dawn_chorus import make_dawn_chorus
 from kit.demos.demo import make_voices
 from kit.demos.rainforest import make_rainforest
 from kit.notebooks import numbered, run_notebooks, suits
@@ -65,16 +66,19 @@ def voices(voices_folder):
 
 
 @pytest.fixture(scope="session")
-def executed(voices_folder, rainforest_folder, tmp_path_factory) -> Path:
+def executed(voices_folder, rainforest_folder, chorus_folder, tmp_path_factory) -> Path:
     """All notebooks, run one after another as a reader would; the folder they ran in."""
     work = tmp_path_factory.mktemp("work")
+    small = {"rfcx": rainforest_folder, "birdclef": chorus_folder}  # their own demos are large for a test
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "1")
         patch.setenv("LOKY_MAX_CPU_COUNT", "1")  # one fold after another; tests/kaggle/test_runs.py has workers
-        about = [path for path in numbered() if suits(path, "rfcx")]  # its own demo is large for a test
-        others, values = [path for path in numbered() if path not in about], {"preset": "tiny", "seed": 0}
+        others = [path for path in numbered() if not any(suits(path, subject) for subject in small)]
+        values = {"preset": "tiny", "seed": 0}
         run_notebooks(others, {"data": str(voices_folder), **values}, work / "out", work=work)
-        run_notebooks(about, {"data": str(rainforest_folder), **values}, work / "out", layout="rfcx", work=work)
+        for subject, folder in small.items():
+            about = [path for path in numbered() if suits(path, subject)]
+            run_notebooks(about, {"data": str(folder), **values}, work / "out", subject=subject, work=work)
     return work
 
 
@@ -87,6 +91,17 @@ def rainforest_folder(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def rainforest(rainforest_folder):
     return open_competition(rainforest_folder)
+
+
+@pytest.fixture(scope="session")
+def chorus_folder(tmp_path_factory) -> Path:
+    """A small demo dawn chorus: 40 clips, soundscapes of 20 s: 6 annotated, 4 not, 4 hidden."""
+    return make_dawn_chorus(tmp_path_factory.mktemp("data") / "chorus", 40, 4, 6, 4, seconds=20.0, seed=1)
+
+
+@pytest.fixture(scope="session")
+def chorus(chorus_folder):
+    return open_competition(chorus_folder)
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ import pandas as pd
 
 from kit.competition.birdclef_notes import class_notes, clip_notes, group_notes, soundscape_notes, window_notes
 from kit.competition.clip_labels import read_clips, short_clips
+from kit.competition.counted import with_counts
 from kit.competition.csv_file import read_csv
 from kit.competition.labels import known_text
 from kit.competition.listing import CompetitionError, Listing, Problems
@@ -74,8 +75,10 @@ def read_birdclef(listing: Listing, reader: BirdCLEF = DEFAULT) -> dict:
     problems.raise_if_any()
     others = other_windows(headers, windows)
     train = pd.concat([_clip_rows(clips, classes, reader), _window_rows(windows, reader)], ignore_index=True)
+    train, counted_notes = with_counts(train, "soundscape", "windows of soundscapes")
     notes = [
         *group_notes(train, reader.groups),
+        *counted_notes,
         *class_notes(clips, windows, classes),
         *clip_notes(clips, short, classes),
         *window_notes(windows, others),

@@ -15,7 +15,7 @@ from kit.competition.listing import CompetitionError, Listing
 from kit.competition.metrics import as_metric
 from kit.competition.names import near_equal, told
 
-RESERVED = ("id", "fold", "label", "group")  # columns that stand beside the classes' in tables of predictions
+RESERVED = ("id", "fold", "label", "group", "counts")  # columns that stand beside the classes' in tables of predictions
 FEATURES = ("mel", "wave", "image")
 UNWRITABLE = frozenset("\0\r")  # what no field of a submission may hold
 
@@ -46,7 +46,8 @@ class Competition:
     label (which only images keep), group and source. `id` is what the submission's id column holds, `where` the
     table's file and row, for messages, `source` what sort of recording it is. With start_seconds and end_seconds a row
     is that stretch of its file, or where both are NaN the whole. test may have a column `fault`: why a row is
-    unusable, or "". With task "multi" a label is text as in kit.competition.labels.
+    unusable, or "". train may have a column `counts`: False for rows that are trained on but not scored, for their sort
+    is not the test part's. With task "multi" a label is text as in kit.competition.labels.
     A submission has a column of probabilities a class, where there are several label_columns; in a single one the
     class's name, or with task "multi" names in a row, or `nothing` where there are none.
     """
@@ -210,6 +211,5 @@ def _opened(listing: Listing, fields: dict) -> Competition:
     for group in near_equal(fields["classes"]):
         rows = [f"{told(name)} ({counts.get(name, 0)} rows)" if single else told(name) for name in group]
         notes.append(f"labels that look alike are {len(group)} classes: {', '.join(rows)}")
-    if fields.get("boxes") is None:  # with boxes no row is always trained on
-        notes += rare_notes(train, classes=None if single else fields["classes"])
+    notes += rare_notes(train) if single else []
     return Competition(folder=listing.folder, listing=listing, **{**fields, "notes": tuple(notes)})

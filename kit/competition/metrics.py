@@ -72,7 +72,7 @@ class Metric:
     @property
     def name(self) -> str:
         """The function's name, which in METRICS is the metric's."""
-        function = getattr(self.function, "func", self.function)  # of a functools.partial
+        function = plain(self.function)
         return getattr(function, "__name__", type(function).__name__)
 
     @property
@@ -142,6 +142,11 @@ def as_metric(value: MetricLike) -> Metric:
     return next(known, None) or Metric(value)
 
 
+def plain(function: Callable) -> Callable:
+    """The function of a functools.partial, any other as it is."""
+    return getattr(function, "func", function)
+
+
 def _check_takes_two(name: str, function: object) -> None:
     if not callable(function):
         raise ValueError(f"{name} must be a function(target, probability), got {function!r}")
@@ -163,6 +168,7 @@ def _checked_bounds(bounds: tuple[float, float]) -> tuple[float, float]:
     return float(low), float(high)
 
 
+RANKS_IN_CLASS = {roc_auc, cmap, padded_cmap}  # that look only at the order of the rows within a class
 UNIT = (0.0, 1.0)
 METRICS: dict[str, Metric] = {
     metric.name: metric

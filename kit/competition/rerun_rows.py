@@ -1,7 +1,8 @@
 """The rows that BirdCLEF asks for: the windows of test_soundscapes/, which is filled when the notebook runs again.
 
 Before that the folder holds no audio, and the sample is three rows to show their form. Then the sample is full, or so
-it was; a sample of three rows beside audio is taken for the form alone, and the rows are made from the files.
+it was; a sample of three rows beside audio, or one that names none of the files, is taken for the form alone, and the
+rows are made from the files.
 """
 
 from collections import Counter
@@ -25,8 +26,14 @@ def read_test(listing: Listing, sample: pd.DataFrame, problems: Problems) -> tup
     problems.raise_if_any()
     headers = headers_of(listing, paths.values())
     rows = _rows_of_files(headers)
-    if paths and len(asked) <= FORM_ROWS:
+    foreign = len(asked) > FORM_ROWS and not asked["stem"].isin(list(paths)).any()
+    if paths and (len(asked) <= FORM_ROWS or foreign):
         test, notes = rows, []
+        if foreign:
+            notes = [
+                f"{SAMPLE}: none of its {len(asked)} rows names a file of {FOLDER}/, such as {asked['id'].iloc[0]}; "
+                f"the {len(rows)} rows are those of its {len(paths)} files"
+            ]
     else:
         test = _rows_of_sample(asked, paths, headers)
         extra = sorted(set(rows["id"]) - set(test["id"]))

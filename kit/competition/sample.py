@@ -1,7 +1,7 @@
 """What sample_submission.csv asks for: its first column holds the test's ids, the others are classes or the label."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import pandas as pd
 
@@ -31,11 +31,14 @@ class Sample:
         """None where a single column holds the label."""
         return self.columns if len(self.columns) > 1 else None
 
-    @cached_property
-    def nothing(self) -> str:
-        """The word that fills the column of labels, where it is one for no label; else ""."""
+    def nothing(self, taught: Collection[str]) -> str:
+        """The word for no label in the column of labels; "" where there is none, or where it is one of those taught.
+
+        A column of that word alone says so even of a word that is taught.
+        """
         words = set(self.table.iloc[:, 1]) if self.classes is None else set()
-        return words.pop() if len(words) == 1 and words <= set(NOTHING) else ""
+        odd = words & set(NOTHING) - (set(taught) if len(words) > 1 else set())
+        return odd.pop() if len(odd) == 1 else ""
 
 
 def read_sample(listing: Listing) -> Sample:

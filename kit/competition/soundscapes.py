@@ -14,6 +14,7 @@ from kit.competition.listing import Listing, Problems
 from kit.competition.row_ids import row_id, stem_of, whole_windows
 
 FOLDERS = ("train_soundscapes", "unlabeled_soundscapes")
+CUT_SECONDS = 0.1  # that a coder or recorder may cut a file short by, as in row_ids
 
 
 def soundscapes_in(listing: Listing, folders: Iterable[str], problems: Problems) -> dict[str, str]:
@@ -54,13 +55,20 @@ def other_windows(headers: dict[str, tuple[float, int] | str], windows: pd.DataF
 
 
 def window_faults(headers: dict[str, tuple[float, int] | str], windows: pd.DataFrame) -> list[tuple[str, str]]:
-    """(where, rule) of each annotated window whose file can't be read or ends before it starts."""
-    found = []
+    """(where, rule) of each annotated window whose file can't be read, or ends before the window starts or should end.
+
+    A window may reach past its file's end where it is no longer than most are: it is then the file's last, cut short.
+    """
+    found, lengths = [], (windows["end_seconds"] - windows["start_seconds"]).astype(float)
+    usual = lengths.mode().min()
     for row in windows.itertuples():
         header, where = headers[row.path], f"{row.where} ({row.path})"
+        span = f"{row.start_seconds:g} to {row.end_seconds:g} s"
         if isinstance(header, str):
             found.append((where, header))
         elif row.start_seconds >= header[0]:
-            span = f"{row.start_seconds:g} to {row.end_seconds:g} s"
             found.append((where, f"the window must start before its file's end, {header[0]:g} s, got {span}"))
+        elif row.end_seconds > header[0] + CUT_SECONDS and row.end_seconds - row.start_seconds > usual:
+            rule = f"a window longer than most, {usual:g} s, must end by its file's end, {header[0]:g} s, got {span}"
+            found.append((where, rule))
     return found

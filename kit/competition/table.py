@@ -14,6 +14,7 @@ import re
 import pandas as pd
 
 from kit.competition.audio_files import is_audio
+from kit.competition.counted import with_counts
 from kit.competition.label_fields import FORMS
 from kit.competition.labels import known_text
 from kit.competition.listing import CompetitionError, Listing, Problems
@@ -44,13 +45,18 @@ def read_table(listing: Listing, joined_by: str | None = None) -> dict | None:
     train, notes = _train(listing, files, sample, joined_by, problems)
     test, test_notes = read_sample_rows(listing, sample, problems, train["path"])
     check_shared(train, test, problems)
-    classes = sample.classes or tuple(sorted(set().union(*train["labels"]) - {sample.nothing}))
+    taught = set().union(*train["labels"])
+    nothing = sample.nothing(taught)
+    classes = sample.classes or tuple(sorted(taught - {nothing}))
     if len(classes) < 2:
         problems.add(f"{files[0]}: {sample.columns[0]}" if files else "folders", "must have at least two classes")
     problems.raise_if_any()
     used = [*train["path"], *test["path"]]
-    train, class_notes = _of_classes(listing, train, classes, sample)
-    several = bool(sample.nothing) or (train["labels"].map(len) != 1).any()
+    train, class_notes = _of_classes(listing, train, classes, nothing)
+    if "source" in train:
+        train, counted_notes = with_counts(train, "curated", "curated rows")
+        class_notes += counted_notes
+    several = bool(nothing) or (train["labels"].map(len) != 1).any()
     metric, why = _metric(train, several, sample)
     if several and sample.classes is None:
         _check_joinable(listing, classes, sample)
@@ -66,7 +72,7 @@ def read_table(listing: Listing, joined_by: str | None = None) -> dict | None:
         "cluster": "group" if "group" in train else None,
         "task": "multi" if several else "single",
         "metric": metric,
-        "nothing": sample.nothing,
+        "nothing": nothing,
         "notes": (
             *notes, *class_notes, *why, *unnamed_notes(listing, used, " or ".join(files) or "any row", SAMPLE),
             *(test_notes or fault_notes(test)),
@@ -106,16 +112,16 @@ def _train(
 
 
 def _of_classes(
-    listing: Listing, train: pd.DataFrame, classes: tuple[str, ...], sample: Sample
+    listing: Listing, train: pd.DataFrame, classes: tuple[str, ...], nothing: str
 ) -> tuple[pd.DataFrame, list[str]]:
     """The rows with the labels that are classes, and notes of labels that are none and of classes without a row.
 
     Where every row has one label, a row whose label is no class is left out; it teaches nothing that is asked for.
     """
-    known, single = set(classes), (train["labels"].map(len) == 1).all() and not sample.nothing
+    known, single = set(classes), (train["labels"].map(len) == 1).all() and not nothing
     others: dict[str, list[str]] = {}
     for labels, where in zip(train["labels"], train["where"], strict=True):
-        for name in set(labels) - known - {sample.nothing}:
+        for name in set(labels) - known - {nothing}:
             others.setdefault(name, []).append(where)
     notes = [
         f"label {told(name)} is no class of {SAMPLE} and is left out: {len(rows)} rows, the first {rows[0]}"

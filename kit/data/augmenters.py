@@ -37,9 +37,9 @@ class Augmenters:
             else:
                 self.of_mels.append((name, _applying(name, worker, not self.of_mels)))
 
-    def waves(self, wave: Tensor, seed: int, epoch: int, row: np.ndarray) -> Tensor:
-        """Waves (B, N), each with a seed of (seed, epoch, its row) for every augmentation."""
-        seeds = [np.random.SeedSequence((seed, epoch, int(r))).generate_state(len(self.of_waves)) for r in row]
+    def waves(self, wave: Tensor, keys: Sequence[Sequence[int]]) -> Tensor:
+        """Waves (B, N), each with a seed of its key, such as (seed, epoch, row), for every augmentation."""
+        seeds = [np.random.SeedSequence(key).generate_state(len(self.of_waves)) for key in keys]
         changed = []
         for item, own in zip(wave.cpu().numpy(), seeds, strict=True):
             for (name, worker), number in zip(self.of_waves, own.tolist(), strict=True):

@@ -1,5 +1,6 @@
 """Which items make a batch: a sampler's passes cut into epochs, real beside pseudo items, or by like length."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -16,6 +17,17 @@ def generator_for(*key: int) -> torch.Generator:
     """A CPU generator that is a function of the key, such as (seed, epoch, step)."""
     state = int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0])
     return torch.Generator().manual_seed(state >> 1)
+
+
+class Drawn(list):
+    """A batch's indices; `before`, one an index, tells how often each was drawn earlier in the epoch.
+
+    A sampler that draws with replacement repeats rows, which must not repeat their crops and augmentations.
+    """
+
+    def __init__(self, indices: Sequence[int], before: Sequence[int]):
+        super().__init__(indices)
+        self.before = list(before)
 
 
 class EpochBatches(Sampler):
@@ -52,14 +64,18 @@ class EpochBatches(Sampler):
     def __len__(self) -> int:
         return self.steps
 
-    def __iter__(self) -> Iterator[list[int]]:
-        order, drawn = None, -1
+    def __iter__(self) -> Iterator[Drawn]:
+        order, drawn, times = None, -1, Counter()  # times: of each index in this epoch, in all processes
         for batch in range(self.epoch * self.steps, (self.epoch + 1) * self.steps):
             number, nth = divmod(batch, self.passes)
             if number != drawn:
                 order, drawn = self._order(generator_for(self.seed, number)), number
             end = self.n if nth == self.passes - 1 else (nth + 1) * self.batch_size
-            yield order[nth * self.batch_size : end][self.rank :: self.world]
+            indices, before = order[nth * self.batch_size : end], []
+            for index in indices:
+                before.append(times[index])
+                times[index] += 1
+            yield Drawn(indices[self.rank :: self.world], before[self.rank :: self.world])
 
     def _order(self, generator: torch.Generator) -> list[int]:
         order = torch.as_tensor(self.sampler(self.target, generator))
@@ -81,9 +97,9 @@ class SideBySide(Sampler):
     def __len__(self) -> int:
         return len(self.real)
 
-    def __iter__(self) -> Iterator[list[int]]:
+    def __iter__(self) -> Iterator[Drawn]:
         for real, pseudo in zip(self.real, self.pseudo, strict=True):
-            yield real + [self.real.n + index for index in pseudo]
+            yield Drawn(real + [self.real.n + index for index in pseudo], real.before + pseudo.before)
 
 
 def train_batches(

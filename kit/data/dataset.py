@@ -27,7 +27,8 @@ MIX_DRAWS = 0x6D6978  # "mix": keeps a plan's draws apart from a batch's others,
 
 @dataclass(frozen=True)
 class Training:
-    """What only training batches have. Its draws are functions of (seed, epoch, the batch's first row).
+    """What only training batches have. Its draws are functions of (seed, epoch, the batch's first row), those of waves
+    of each item's own row; a row that is drawn again in an epoch, or for its pseudo labels, has other draws.
 
     draw_mix(items, epoch, generator) -> plan | None plans a batch's mixup (epoch from 1). Waves are mixed here, before
     they are log-mels, where the plan's place is "wave"; other places are the net's.
@@ -81,14 +82,15 @@ class SpectrogramDataset(Dataset):
         return self.__getitems__([index])
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
+        before = np.broadcast_to(getattr(indices, "before", 0), len(indices))
         indices = np.asarray(indices)
         row, is_pseudo = self.rows[indices], indices >= self.n_real
-        training, first = self.training, int(row[0])
-        generator = generator_for(training.seed, self.epoch, first) if training else None
+        training, keys = self.training, _draw_keys(row, before, is_pseudo)
+        generator = generator_for(training.seed, self.epoch, *keys[0]) if training else None
         cut = self.crop.cut(Items(row, self.start[row], self.size[row], is_pseudo), generator)
         row = row.repeat(cut.times)
-        plan = self._plan(len(row), first)
-        change = self._change_waves(row) if training and training.augment.of_waves else None
+        plan = self._plan(len(row), keys[0])
+        change = self._change_waves(keys) if training and training.augment.of_waves else None
         mel, frames = self.mels(self.reader.read(cut.start, cut.length, cut.longest), cut.length, change, plan)
         n_views = self.mels.n_views
         mel, mask = pad_with_mean(mel, np.tile(frames, n_views) if n_views > 1 else frames)
@@ -108,15 +110,21 @@ class SpectrogramDataset(Dataset):
         plan = plan and plan.to(self.device)
         return Batch(mel, mask, target, torch.from_numpy(row), plan, weight, known, teacher)
 
-    def _plan(self, items: int, first: int) -> Any:
+    def _plan(self, items: int, first: tuple[int, ...]) -> Any:
         if not (self.training and self.training.draw_mix):
             return None
-        generator = generator_for(self.training.seed, self.epoch, first, MIX_DRAWS)
+        generator = generator_for(self.training.seed, self.epoch, *first, MIX_DRAWS)
         return self.training.draw_mix(items, self.epoch + 1, generator)
 
-    def _change_waves(self, row: np.ndarray) -> Callable[[Tensor], Tensor]:
+    def _change_waves(self, keys: list[tuple[int, ...]]) -> Callable[[Tensor], Tensor]:
         training, epoch = self.training, self.epoch
-        return lambda wave: training.augment.waves(wave, training.seed, epoch, row)
+        return lambda wave: training.augment.waves(wave, [(training.seed, epoch, *key) for key in keys])
+
+
+def _draw_keys(row: np.ndarray, before: np.ndarray, is_pseudo: np.ndarray) -> list[tuple[int, ...]]:
+    """What draws of each item are a function of, beside seed and epoch: its row alone where that is drawn once."""
+    items = zip(row.tolist(), before.tolist(), is_pseudo.tolist(), strict=True)
+    return [(one, times, int(pseudo)) if times or pseudo else (one,) for one, times, pseudo in items]
 
 
 def batch_loader(dataset: SpectrogramDataset, batches, workers: int = 0) -> DataLoader:

@@ -20,7 +20,7 @@ from kit.data.store_size import check_room
 from kit.data.stretches import needed_samples, stretch_units
 
 TIMES = ["start_seconds", "end_seconds"]
-COLUMNS = ("id", "split", "label", "target", "group", "source", "site", "start", "frames", "fault", "note")
+COLUMNS = ("id", "split", "label", "target", "group", "source", "site", "counts", "start", "frames", "fault", "note")
 
 
 def write_store(

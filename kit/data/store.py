@@ -7,7 +7,9 @@
                   store.json      total, width, dtype, kind, task, parameters
 
 The key is a hash of the tables, of every file's content and of the parameters: data that were copied, moved or touched
-open the same store, other data never do. It is written beside and renamed: a kill leaves the whole of it or nothing.
+open the same store, other data never do. With unlabelled rows it is the key without them, "+", and a hash of all, so
+that what stands before the "+" names the training and test rows. The store is written beside and renamed: a kill leaves
+the whole of it or nothing.
 """
 
 import hashlib
@@ -32,7 +34,18 @@ from kit.data.packing import write_store
 from kit.data.unfinished import resuming
 
 VERSION = 2
-ROW_FACTS = ("id", "label", "group", "split", "source", "site", "start_seconds", "end_seconds")  # which the key follows
+WITH = "+"  # in a store's name, before the hash of its unlabelled rows
+ROW_FACTS = (
+    "id",
+    "label",
+    "group",
+    "split",
+    "source",
+    "site",
+    "counts",
+    "start_seconds",
+    "end_seconds",
+)  # which the key follows
 
 
 @dataclass(frozen=True)
@@ -75,6 +88,16 @@ class Store:
             return known_matrix(self.index["label"].iloc[rows].fillna(""), self.classes)
         return self.index["target"].to_numpy()[np.asarray(rows)]
 
+    def counts(self, rows: np.ndarray) -> np.ndarray:
+        """Which rows (N,) count in a score: all, unless the competition says that some sort does not."""
+        if "counts" not in self.index:
+            return np.ones(len(rows), dtype=bool)
+        return self.index["counts"].to_numpy()[np.asarray(rows)]
+
+    def holds(self, data: str) -> bool:
+        """Are this store's training and test rows those of the store of this name? Unlabelled rows may differ."""
+        return data.partition(WITH)[0] == self.folder.name.partition(WITH)[0]
+
     def faults(self) -> pd.DataFrame:
         """Columns id, fault: the rows, none of them for training, that can't be used, and why."""
         return self._told("fault")
@@ -95,15 +118,17 @@ def pack(
     mel: LogMel | None = None,
     kind: str = "mel",
     progress: bool = True,
+    unlabelled: bool = False,
 ) -> Store:
     """The competition's store, packed now or opened where it was packed before.
 
+    unlabelled: with its unlabelled rows, of which there may be many times as many hours; make_soft_labels needs them.
     kind "mel" holds log-mels (computed by `mel` where the files are audio), "wave" the audio itself.
     A test file that can't be read, is misshaped, or holds NaN or inf costs its own row: Store.faults() names it. Silent
     recordings and the like, which Store.notes() names, are counted in a warning.
     Raises CompetitionError naming each such training file.
     """
-    folder, table, mel, digests = _asked(competition, cache, mel, kind)
+    folder, table, mel, digests = _asked(competition, cache, mel, kind, unlabelled)
     if not (folder / "store.json").exists():
         with resuming(folder) as beside:
             if not (folder / "store.json").exists():  # else another process packed it meanwhile
@@ -118,12 +143,12 @@ def pack(
 
 
 def packed_folder(competition: Competition, cache: str | Path, mel: LogMel | None = None, kind: str = "mel") -> Path:
-    """Where `pack` puts this store, or has put it."""
-    return _asked(competition, cache, mel, kind)[0]
+    """Where `pack` puts this store, without unlabelled rows, or has put it."""
+    return _asked(competition, cache, mel, kind, unlabelled=False)[0]
 
 
 def _asked(
-    competition: Competition, cache: str | Path, mel: LogMel | None, kind: str
+    competition: Competition, cache: str | Path, mel: LogMel | None, kind: str, unlabelled: bool
 ) -> tuple[Path, pd.DataFrame, LogMel | None, dict[str, str]]:
     """A store's folder, its rows, how its log-mels are made, and the digests of its files."""
     if kind not in ("mel", "wave"):
@@ -134,9 +159,12 @@ def _asked(
     if competition.features != "wave" and kind != "wave":
         _check_unheeded(competition, mel)
         mel = None
-    table = _table(competition)
+    table = _table(competition, unlabelled)
     digests = file_digests(competition.listing, _paths(table, kind), cache)
-    return Path(cache) / _key(competition, table, mel, kind, digests), table, mel, digests
+    key = _key(competition, table, mel, kind, digests)
+    if (table["split"] == "unlabelled").any():
+        key = f"{_key(competition, _table(competition, unlabelled=False), mel, kind, digests)}{WITH}{key}"
+    return Path(cache) / key, table, mel, digests
 
 
 def open_store(folder: str | Path) -> Store:
@@ -174,12 +202,15 @@ def _check_unheeded(competition: Competition, mel: LogMel) -> None:
             raise ValueError(f"{competition.folder} holds no audio, and is packed as it is: {rule}")
 
 
-def _table(competition: Competition) -> pd.DataFrame:
-    splits = {"train": competition.train, "test": competition.test, "unlabelled": competition.unlabelled}
+def _table(competition: Competition, unlabelled: bool) -> pd.DataFrame:
+    splits = {"train": competition.train, "test": competition.test}
+    splits |= {"unlabelled": competition.unlabelled} if unlabelled else {}
     parts = [part.assign(split=split) for split, part in splits.items() if part is not None]
     table = pd.concat(parts, ignore_index=True)
     numbers = {name: number for number, name in enumerate(competition.classes)}
     table["target"] = table["label"].map(numbers).fillna(-1).astype("int64")
+    if "counts" in table:
+        table["counts"] = table["counts"].eq(True)
     table["fault"] = table["fault"].fillna("") if "fault" in table else ""
     return table
 

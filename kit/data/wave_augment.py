@@ -25,7 +25,7 @@ class WaveAugment:
 
     A range of None leaves its step out; within a range the draw is uniform. A stretched wave is cut or padded with
     zeros to its old length. `background` is a folder that is searched for audio files, with its sub-folders; empty for
-    none. It is read when training begins, not when the part is made.
+    none. It is read when training begins, not when the part is made; a run knows it by its files' names and sizes.
     """
 
     probability: float = 0.5
@@ -36,6 +36,7 @@ class WaveAugment:
     background: str = ""
     background_snr_db: tuple = (3.0, 30.0)
     of_wave = True
+    reads = ("background",)
 
     def check(self):
         share(self, "probability")

@@ -26,6 +26,7 @@ from kit.inference.serving import FoldServing, Split
 from kit.training.identity import trained_by
 
 MEASURED_ROWS = 16
+MEASURING = 0.05  # of a clock's minutes that measuring nets may take, all runs together
 MANY_ROWS = 512  # from which it is worth to measure without a clock
 
 
@@ -53,6 +54,7 @@ class Course:
         self.pack_seconds: dict[tuple, float] = {}  # of a row
         self.row_seconds: dict[Path, list[float]] = {}  # of a row by a run's net, as asked and ever lighter
         self.splits: dict[Path, Split] = {}
+        self.gains: dict[tuple, tuple[Split, float]] = {}  # of a way to predict, and its share of the default's seconds
 
     def run(self) -> Iterator[tuple[FoldNet, np.ndarray, bool]]:
         """Each net in turn, its probabilities (N, C), NaN where there are none, and whether there can be no more."""
@@ -99,9 +101,12 @@ class Course:
                 return
             stores[key], seconds, rows = self._step(packing)
             self.pack_seconds[key] = seconds / rows
-        for net in self.nets:
-            if net.run not in self.row_seconds and self.clock.allows():
-                self._measure_net(net, stores[_key(net)])
+        firsts = list({net.run: net for net in reversed(self.nets)}.values())[::-1]
+        end = time.monotonic() + MEASURING * 60 * (self.clock.minutes or float("inf"))
+        for number, net in enumerate(firsts):
+            if self.clock.allows():
+                share = max(0.0, end - time.monotonic()) / (len(firsts) - number)
+                self._measure_net(net, stores[_key(net)], share)
 
     def _step(self, packing: Packing) -> tuple[Store, float, int]:
         """Pack a share: its store, the seconds it took, and its rows."""
@@ -110,18 +115,33 @@ class Course:
         self.clock.took(seconds := time.monotonic() - started)
         return store, seconds, before - packing.left
 
-    def _measure_net(self, net: FoldNet, store: Store) -> None:
+    def _measure_net(self, net: FoldNet, store: Store, most: float) -> None:
+        """Within `most` seconds, or after one batch where that takes longer."""
         servings = [self._serving(net, store, way, MEASURED_ROWS) for way in lighter_ways(net.experiment.predict)]
         split = default_split(servings[0], self.options.threads)
         started = time.monotonic()
-        seconds = unit_seconds(servings[0], split)
-        self.clock.took(time.monotonic() - started)
+        seconds = unit_seconds(servings[0], split, most / 2)
         rows, folds = len(servings[0].rows), sum(other.run == net.run for other in self.nets)
         if seconds * servings[0].units / rows * self.rows * folds > WORTH_SECONDS and not torch.cuda.is_available():
-            threads = given_threads(servings[0], self.options.threads)
-            split, seconds = fastest(servings[0], candidates(joblib.cpu_count(), threads))
+            split, gain = self._split(servings[0], split, seconds, most - (time.monotonic() - started))
+            seconds *= gain
+        self.clock.took(time.monotonic() - started)
         self.splits[net.run] = split
         self.row_seconds[net.run] = [seconds * serving.units / rows for serving in servings]
+
+    def _split(self, serving: FoldServing, default: Split, seconds: float, most: float) -> tuple[Split, float]:
+        """The fastest way to fill the cores and its share of the default's `seconds` a unit, once for a way to predict.
+
+        What the default takes is measured already, so that only the others are.
+        """
+        threads = given_threads(serving, self.options.threads)
+        key = (repr(serving.experiment.predict), threads)
+        if key not in self.gains and seconds:
+            others = [split for split in candidates(joblib.cpu_count(), threads) if split != default]
+            rates = {default: seconds} | fastest(serving, others, most)
+            best = min(rates, key=rates.__getitem__)
+            self.gains[key] = (best, rates[best] / seconds)
+        return self.gains.get(key, (default, 1.0))
 
     def _choose(self, nets: Sequence[FoldNet], least: int) -> Plan:
         """What of some nets there is time for."""

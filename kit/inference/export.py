@@ -150,12 +150,7 @@ def _loaded(nets: Sequence[FoldNet], mean: bool, trust: bool) -> _Nets:
     modules, saved = zip(*(load_model(net.path, trust=trust) for net in nets), strict=True)
     if len({tuple(one["classes"]) for one in saved}) > 1:
         raise ValueError(f"{nets[0].run}: its folds must have the same classes for a mean of them")
-    task = _task(nets[0])
-    return _Nets(nets, modules, tuple(saved[0]["classes"]), mean, task)
-
-
-def _task(net: FoldNet) -> str:
-    return json.loads((net.run / "metrics.json").read_text(encoding="utf-8")).get("task", "single")
+    return _Nets(nets, modules, tuple(saved[0]["classes"]), mean, nets[0].task)
 
 
 def _export(group: _Nets, options: Options, inputs: list[Inputs], folder: Path) -> Path:
@@ -174,11 +169,15 @@ def _export(group: _Nets, options: Options, inputs: list[Inputs], folder: Path) 
             load_engine(written), _reference(group, options), inputs, group.classes, "" if group.mean else group.task,
             group.n_base,
         )  # fmt: skip
-        print(f"{path}: {found}")
+        print(f"{_shown(path)}: {found}")
         if not found.within(options.bound):
             raise ValueError(f"{path}: must be within {options.bound:g} of PyTorch, not written; {found}")
         _keep(written, path)
     return path
+
+
+def _shown(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _trial(group: _Nets, options: Options, inputs: list[Inputs]) -> dict[str, torch.Tensor]:

@@ -29,16 +29,29 @@ class Mixer:
         self.nets, self.competition, self.how = nets, competition, how
         runs = list(dict.fromkeys(net.run for net in nets))
         self.weights = None if weights is None else dict(zip(runs, weights, strict=True))
+        self._forget()
+
+    def _forget(self) -> None:
         self.sums: dict[Path, np.ndarray] = {}  # over a run's folds (N, C), of the competition's classes
         self.done: list[FoldNet] = []
-        self.open_rows = np.ones(len(competition.test), dtype=bool)  # that no fold has said anything of
+        self.is_part = False  # is the one that is done only part of a fold?
+        self.open_rows = np.ones(len(self.competition.test), dtype=bool)  # that no fold has said anything of
+        self.silent: list[np.ndarray] = []  # rows (N,) that each of them has said nothing of
 
     def add(self, net: FoldNet, probability: np.ndarray, whole: bool) -> None:
-        """A fold's probabilities (N, C of the net), NaN where there are none; part of one counts only as the first."""
+        """A fold's probabilities (N, C of the net), NaN where there are none, which get its priors.
+
+        Part of a fold counts only while there is no other: the first whole one takes its place.
+        """
         if not whole and self.done:
             return
+        if self.is_part:
+            self._forget()
         self.done.append(net)
-        self.open_rows &= np.isnan(probability).any(1)
+        self.is_part = not whole
+        silent = np.isnan(probability).any(1)
+        self.open_rows &= silent
+        self.silent.append(silent)
         added = self._of_classes(net, probability)
         self.sums[net.run] = self.sums[net.run] + added if net.run in self.sums else added
 
@@ -58,9 +71,13 @@ class Mixer:
         shares = shares if shares.sum() else np.ones(len(shares))  # where a clock left only runs of no weight
         return weighted(frames, shares / shares.sum())
 
-    def notes(self, stores: Iterable[Store]) -> list[str]:
-        """Lines on rows that hold the priors, folds that were left out, and classes that a run does not know."""
-        return [line for line in (self._priors_note(stores), self._folds_note(), self._classes_note()) if line]
+    def notes(self, stores: Iterable[Store], stopped: str = "") -> list[str]:
+        """Lines on rows that hold the priors, folds that were left out, and classes that a run does not know.
+
+        stopped: the error that ended the predictions, "" where it was time if anything.
+        """
+        lines = (self._priors_note(stores, stopped), self._part_note(), self._folds_note(stopped), self._classes_note())
+        return [line for line in lines if line]
 
     def _frame(self, probability: np.ndarray) -> pd.DataFrame:
         table = pd.DataFrame(probability, columns=list(self.competition.classes))
@@ -83,7 +100,7 @@ class Mixer:
         if self.competition.task == "single" and set(net.classes) != set(classes):
             rest = 1 - np.delete(self._own_shares, known).sum()
             mixed[:, known] *= (rest / mixed[:, known].sum(1, keepdims=True).clip(1e-12)).astype(mixed.dtype)
-        return mixed
+        return mixed.clip(0, 1)  # rounding may leave it
 
     @cached_property
     def _own_shares(self) -> np.ndarray:
@@ -93,21 +110,32 @@ class Mixer:
             label_targets(self.competition.train["label"], classes, self.competition.task), len(classes)
         )
 
-    def _priors_note(self, stores: Iterable[Store]) -> str:
+    def _priors_note(self, stores: Iterable[Store], stopped: str) -> str:
         count = int(self.open_rows.sum())
         if not count:
             return ""
         ids = self.competition.test["id"].to_numpy()[self.open_rows]
         faults = {row.id: row.fault for store in stores for row in store.faults().itertuples()}
-        reasons = Counter(faults.get(name, "no time was left to predict it") for name in ids)
+        other = f"stopped by an error, {stopped}" if stopped else "no time was left to predict it"
+        if self.done and not self.is_part:
+            other = "no fold gave a number for it"
+        reasons = Counter(faults.get(name, other) for name in ids)
         told = "; ".join(f"{number} × {reason}" if count > 1 else reason for reason, number in reasons.most_common(3))
         return f"{count} of {len(self.open_rows)} test rows got the class priors, such as {ids[0]!r}: {told}"
 
-    def _folds_note(self) -> str:
+    def _part_note(self) -> str:
+        """On rows of which some folds gave NaN, and others did not."""
+        rows = np.flatnonzero(np.logical_or.reduce(self.silent) & ~self.open_rows) if self.silent else []
+        if not len(rows):
+            return ""
+        first = self.competition.test["id"].iloc[rows[0]]
+        return f"of {len(rows)} test rows, such as {first!r}, some folds gave NaN, and their priors count there"
+
+    def _folds_note(self, stopped: str) -> str:
         left_out = [str(net) for net in self.nets if net not in self.done]
-        return f"{len(left_out)} of {len(self.nets)} folds were left out for time: {', '.join(left_out)}" * bool(
-            left_out
-        )
+        why = f"after an error ({stopped})" if stopped else "for time"
+        told = f"{len(left_out)} of {len(self.nets)} folds were left out {why}: {', '.join(left_out)}"
+        return told if left_out else ""
 
     def _classes_note(self) -> str:
         unknown = {}

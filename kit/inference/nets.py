@@ -56,8 +56,13 @@ class FoldNet:
                                     "oof.parquet to count them in, got neither")  # fmt: skip
         oof = pd.read_parquet(self.run / "oof.parquet")
         classes, others = class_columns(oof), oof[oof["fold"] != self.fold]
-        target = label_targets(others["label"], classes, _task(self.run))
+        target = label_targets(others["label"], classes, self.task)
         return dict(zip(classes, class_shares(target, len(classes)).tolist(), strict=True))
+
+    @cached_property
+    def task(self) -> str:
+        """What a row has: one label ("single") or several ("multi")."""
+        return _json(self.run / "metrics.json").get("task", "single")
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -84,8 +89,8 @@ class FoldNet:
 def fold_nets(run: Run | str | Path, folds: Sequence[int] | None = None, *, trust: bool = False) -> list[FoldNet]:
     """The run's folds that are finished, or stopped at the end of their minutes; or of these those of `folds`.
 
-    Raises FileNotFoundError where the folder is no run's, ValueError where a fold is not finished or its weights are
-    not those written down.
+    Raises FileNotFoundError where the folder is no run's, ValueError where a fold is not finished, one that the run's
+    metrics.json lists is gone, or its weights are not those written down.
     """
     folder = run.folder if isinstance(run, Run) else Path(run)
     if folder is None:
@@ -100,15 +105,31 @@ def fold_nets(run: Run | str | Path, folds: Sequence[int] | None = None, *, trus
         raise ValueError(f"{folder}: must have a finished fold, got none")
     if missing := sorted(set(done if folds is None else folds) - set(done)):
         raise ValueError(f"{folder}: fold {missing[0]} is not finished; there are {', '.join(map(str, done))}")
+    listed = {int(fold) for fold in _json(folder / "metrics.json").get("folds", {})}
+    if folds is None and (gone := sorted(listed - set(done))):
+        raise ValueError(f"{folder}: fold {gone[0]} is listed in metrics.json and is not there; to predict without it, "
+                         f"name the others by --folds {','.join(map(str, done))}")  # fmt: skip
     digests = _digests(folder)
     return [_fold_net(folder, fold, experiment, digests) for fold in (done if folds is None else dict.fromkeys(folds))]
 
 
+def fold_notes(nets: Sequence[FoldNet], chosen: bool) -> list[str]:
+    """Lines on a run's folds that are unfinished, and, unless they were chosen, on fewer than its experiment has."""
+    lines, count = [], nets[0].experiment.folds.n
+    if len(nets) < count and not chosen:
+        lines.append(f"{nets[0].run}: {len(nets)} of {count} folds were trained, the mean is over those")
+    for net in nets:
+        if facts := read_so_far(net.path.parent):
+            epochs = facts.get("epochs", facts.get("epoch"))
+            lines.append(f"{net}: is unfinished, after {epochs} of {net.experiment.loop.epochs} epochs")
+    return lines
+
+
 def check_suits(net: FoldNet, competition: Competition) -> None:
     """Raises ValueError where the run is of another task or features, or shares no class with the competition."""
-    task, several = _task(net.run), {"single": "one label a row", "multi": "several labels a row"}
-    if task != competition.task:
-        raise ValueError(f"{net.run}: was trained for {several[task]}, and {competition.folder} has "
+    several = {"single": "one label a row", "multi": "several labels a row"}
+    if net.task != competition.task:
+        raise ValueError(f"{net.run}: was trained for {several[net.task]}, and {competition.folder} has "
                          f"{several[competition.task]}")  # fmt: skip
     is_image = bool(getattr(net.experiment.features, "channels", 0))
     if is_image != (competition.features == "image"):
@@ -135,12 +156,13 @@ def _fold_net(folder: Path, fold: int, experiment: Experiment, digests: dict[Pat
 
 def _digests(run: Path) -> dict[Path, str]:
     """What the lists of digests in the run's folder and above it say, by path."""
-    return {
-        home / name: digest
-        for home in (*reversed(run.parents[:3]), run)
-        if (home / DIGESTS).exists()
-        for name, digest in _json(home / DIGESTS).items()
-    }
+    digests = {}
+    for home in (*reversed(run.parents[:3]), run):
+        listed = _json(home / DIGESTS) if (home / DIGESTS).exists() else {}
+        if odd := [name for name, digest in listed.items() if not isinstance(digest, str)]:
+            raise ValueError(f"{home / DIGESTS}: {odd[0]} must have a digest, got {listed[odd[0]]!r}")
+        digests |= {home / name: digest for name, digest in listed.items()}
+    return digests
 
 
 def _facts(fold: Path) -> dict[str, Any] | None:
@@ -149,12 +171,11 @@ def _facts(fold: Path) -> dict[str, Any] | None:
     return _json(path) if path.exists() else read_so_far(fold)
 
 
-def _task(run: Path) -> str:
-    return _json(run / "metrics.json").get("task", "single")
-
-
 def _json(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path}: not a JSON file that can be read ({error})") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"{path}: must hold a JSON object, got a {type(value).__name__}")
+    return value

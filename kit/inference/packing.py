@@ -21,7 +21,7 @@ from tqdm.std import tqdm
 from kit.atomic import making
 from kit.competition.competition import Competition
 from kit.data.features import LogMel
-from kit.data.store import Store, open_store, pack, packed_folder
+from kit.data.store import WITH, Store, open_store, pack, packed_folder
 
 FIRST_FILES = 16  # of the first share, by which a clock measures
 MOST_FILES, MOST_BYTES = 512, 1 << 25  # of any other: seconds, so that a clock can stop between two
@@ -44,7 +44,8 @@ def packed_before(competition: Competition, features: Any, cache: Path, name: st
     folder = cache / name
     if not name or not (folder / "store.json").exists():
         return None
-    return open_store(folder) if packed_folder(competition, cache, *features_key(features)) == folder else None
+    own = packed_folder(competition, cache, *features_key(features)).name
+    return open_store(folder) if name.partition(WITH)[0] == own else None  # unlabelled rows may be there or not
 
 
 class Packing:

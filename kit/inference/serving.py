@@ -73,22 +73,23 @@ class FoldServing:
         return int(self.serving.sizes[self.store.index["frames"].to_numpy()[self.rows] > 0].sum())
 
     def predict(self, split: Split, go_on: Callable[[int], bool] = lambda rows: True) -> tuple[np.ndarray, bool]:
-        """Probabilities (N, C) of the net's classes, NaN where a row was not served; and were all that can be?
+        """Probabilities (N, C) of the net's classes, NaN where a row was not served; and were all batches?
 
         go_on is told after each batch, or share of them, how many rows it had, and says whether to go on.
         """
         dtype = probability_dtype(self.store.task)
-        probability, left = np.full((len(self.rows), len(self.net.classes)), np.nan, dtype), len(self.serving.batches)
+        probability = np.full((len(self.rows), len(self.net.classes)), np.nan, dtype)
+        left = sum(map(len, self.serving.batches))  # rows
         if not left:
             return probability, True
         served = self.batches(self.serving.batches, split.threads) if split.processes == 1 else self._shared(split)
         for positions, value in served:
             probability[positions] = value
+            left -= len(positions)
             if not go_on(len(positions)):
                 break
         served.close()
-        usable = self.store.index["frames"].to_numpy()[self.rows] > 0
-        return probability, not np.isnan(probability[usable]).any()
+        return probability, not left
 
     def batches(self, batches: Sequence[list[int]], threads: int) -> Served:
         """Some of the batches, in this process."""
@@ -127,7 +128,8 @@ class FoldServing:
             bins = n_bins(self.experiment.features, self.store, self.experiment.crop_frames)
             if bins != self.net.n_mels:
                 raise ValueError(f"{self.net.path}: takes {self.net.n_mels} mel bins, and the test files have {bins}")
-            net = self._torch_net() if self.engine == "torch" else self._exported_net(threads)
+            net = load_net(self.net, self.engine, self.trust, threads)
+            net = net.to(self.accelerator.device) if self.engine == "torch" else net
             self._loaded[threads] = probability_of(net, self.store.task, self.experiment)
         return self._loaded[threads]
 
@@ -138,26 +140,32 @@ class FoldServing:
     @property
     def exported(self) -> Path:
         """The fold's file for another engine, where export writes it."""
-        from kit.inference.export import FOLDER  # here, for a prediction by PyTorch needs none of it
+        return _exported(self.net, self.engine)
 
-        return engine_path(self.net.run / FOLDER, self.net.fold, self.engine)
 
-    def _torch_net(self) -> torch.nn.Module:
-        model, _ = load_model(self.net.path, trust=self.trust)
-        return model.to(self.accelerator.device)
+def load_net(net: FoldNet, engine: str, trust: bool = False, threads: int = 1) -> Callable:
+    """(mel, mask) -> (logits, ...) of a fold, by PyTorch on the CPU or by the file that export wrote of it.
 
-    def _exported_net(self, threads: int) -> Callable:
-        """(mel, mask) -> (logits,) of the file that export wrote of this fold. Raises ValueError for another's."""
-        engine = load_engine(self.exported, threads)
-        if engine.facts["sha256"] != {f"fold{self.net.fold}": self.net.sha256}:
-            raise ValueError(f"{engine.path}: was exported from another {self.net.path.name}; export it again")
-        if (engine.facts["takes"], engine.facts["gives"]) != ("mel", "logits"):
-            raise ValueError(f'{engine.path}: must be exported with mel "outside" and mean False, to be given log-mels')
+    Raises FileNotFoundError where there is none, ValueError where it can't be read or is another fold's.
+    """
+    if engine == "torch":
+        return load_model(net.path, trust=trust)[0]
+    exported = load_engine(_exported(net, engine), threads)
+    if exported.facts["sha256"] != {f"fold{net.fold}": net.sha256}:
+        raise ValueError(f"{exported.path}: was exported from another {net.path.name}; export it again")
+    if (exported.facts["takes"], exported.facts["gives"]) != ("mel", "logits"):
+        raise ValueError(f'{exported.path}: must be exported with mel "outside" and mean False, to be given log-mels')
 
-        def net(mel: torch.Tensor, mask: torch.Tensor | None) -> tuple[torch.Tensor]:
-            return (torch.from_numpy(engine(mel.cpu().numpy(), None if mask is None else mask.cpu().numpy())),)
+    def logits(mel: torch.Tensor, mask: torch.Tensor | None) -> tuple[torch.Tensor]:
+        return (torch.from_numpy(exported(mel.cpu().numpy(), None if mask is None else mask.cpu().numpy())),)
 
-        return net
+    return logits
+
+
+def _exported(net: FoldNet, engine: str) -> Path:
+    from kit.inference.export import FOLDER  # here, for a prediction by PyTorch needs none of it
+
+    return engine_path(net.run / FOLDER, net.fold, engine)
 
 
 def run_batches(told: tuple, batches: list[list[int]], threads: int) -> list[tuple[np.ndarray, np.ndarray]]:

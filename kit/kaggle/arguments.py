@@ -75,6 +75,7 @@ def _add_infer(added: argparse.ArgumentParser) -> None:
     added.add_argument("--engine", default="torch", help="torch, or the exported files of onnx or openvino (torch)")
     added.add_argument("--how", default="mean", help="how to mix runs: mean, rank mean or geometric mean (mean)")
     added.add_argument("--shares", type=_numbers(float), default=(), metavar="0.3,0.7", help="a share a run (alike)")
+    added.add_argument("--post", action="store_true", help="send and apply the first run's post.json, kit.save_post's")
     added.add_argument("--wheels", type=Path, nargs="?", const=DOWNLOADED, metavar="FOLDER",
                        help="send the engine's wheels, which Kaggle lacks: a folder's, or pip's")  # fmt: skip
     added.add_argument("--as", dest="kind", choices=KINDS, default="dataset", help="what weights are sent as (dataset)")

@@ -17,7 +17,6 @@ from kit.kaggle.inputs import DEPTH, holds_data, input_root
 
 LIST = "sha256.json"
 WHEELS = "wheels"
-MOUNT_DEPTH = 3  # of notebooks/owner/name
 SHOWN = 12  # characters of a sha256 in a name or a message
 
 
@@ -44,32 +43,6 @@ def find_weights(sha256: str, source: str) -> str:
 def runs_in(weights: str | Path) -> list[Path]:
     """The folders of the attached runs, in the order in which they were given."""
     return sorted(Path(weights).glob("runs/[0-9]*/*"))
-
-
-def bring_runs(*kernels: str) -> None:
-    """Copy the runs that former kernels left, whose output is attached, to where this one goes on with them.
-
-    What lies here already stays.
-    """
-    for kernel in kernels:
-        count = 0
-        for folder in _named(input_root(), kernel.split("/")[1].lower(), MOUNT_DEPTH):
-            for path in sorted(folder.glob("runs/**/*")):
-                target = path.relative_to(folder)
-                if path.is_file() and not target.exists():
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(path, target)  # without the mount's mode, which forbids writing
-                    count += 1
-        print(f"runs of {kernel}: {count} files" if count else f"runs of {kernel}: nothing new in its output")
-
-
-def _named(folder: Path, name: str, depth: int) -> list[Path]:
-    """The folders of this name, so far down at most."""
-    if depth == 0 or not folder.is_dir():
-        return []
-    below = [Path(entry.path) for entry in os.scandir(folder) if entry.is_dir()]
-    own = [path for path in below if path.name.lower() == name]
-    return own or [found for path in sorted(below) for found in _named(path, name, depth - 1)]
 
 
 def _find(sha256: str, source: str) -> Path:

@@ -66,8 +66,9 @@ def _infer(options, kaggle: Kaggle | None, kernel: Kernel, folder: Path) -> Bund
     """The kernel that only predicts, with the runs' weights."""
     if options.weights or options.parameter:
         raise ValueError("--weights and -p are for a notebook that trains, and not with --infer")
-    inference = Inference(options.minutes, options.engine, options.how, options.shares)
-    files, package = files_of_runs(options.infer, options.folds, options.engine), ENGINES[options.engine]
+    inference = Inference(options.minutes, options.engine, options.how, options.shares, options.post)
+    files = files_of_runs(options.infer, options.folds, options.engine, options.post)
+    package = ENGINES[options.engine]
     if options.wheels:
         if not package:
             raise ValueError("--wheels are for --engine onnx or openvino: Kaggle's image has PyTorch")

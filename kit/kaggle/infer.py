@@ -32,12 +32,16 @@ predict_here(runs_in(weights), competition, minutes{options})"""
 
 @part
 class Inference:
-    """How the kernel predicts: within how many minutes, by which engine, how runs are mixed, and each one's share."""
+    """How the kernel predicts: within how many minutes, by which engine, how runs are mixed, and each one's share.
+
+    post: whether the mixture is then post-processed.
+    """
 
     minutes: float = 90.0
     engine: str = "torch"
     how: str = "mean"
     shares: tuple = ()  # none: alike
+    post: bool = False  # by the first run's post.json
 
     def check(self):
         from kit.inference.mixing import WAYS  # here, for it needs PyTorch
@@ -52,7 +56,7 @@ class Inference:
         """What its call is given beside the minutes. Raises ValueError where shares are not one a run."""
         if self.shares and len(self.shares) != runs:
             raise ValueError(f"shares must be {runs} numbers, one a run, got {len(self.shares)}")
-        given = {"engine": self.engine, "how": self.how, "weights": self.shares or None}
+        given = {"engine": self.engine, "how": self.how, "weights": self.shares or None, "post": self.post or None}
         left_out = ("torch", "mean", None)
         return "".join(f", {name}={value!r}" for name, value in given.items() if value not in left_out)
 

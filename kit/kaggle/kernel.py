@@ -135,8 +135,8 @@ def write_kernel(notebook: Path, kernel: Kernel, values: Mapping[str, str], fold
 
 def _prologue(kernel: Kernel) -> str:
     """What the first cell does once the kit is at hand."""
-    names = ["bring_runs"] * bool(kernel.kernels) + ["find_weights"] * (kernel.weights is not None)
-    lines = [f"from kit.kaggle.attached import {', '.join(names)}"] if names else []
+    lines = ["from kit.kaggle.attached import find_weights"] * (kernel.weights is not None)
+    lines += ["from kit.kaggle.former_runs import bring_runs"] * bool(kernel.kernels)
     lines += [PROLOGUE, "", f"say_where(gpu={kernel.gpu})"]
     return "\n".join(lines + [f"bring_runs({', '.join(map(repr, kernel.kernels))})"] * bool(kernel.kernels))
 

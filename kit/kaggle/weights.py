@@ -17,18 +17,22 @@ from kit.kaggle.secrets import refuse_secrets
 OF_A_FOLD = ("best.pt", "metrics.json", "so_far.json", "env.json")  # so_far.json of one that is unfinished
 EXPORTED = {"torch": (), "onnx": (".onnx",), "openvino": (".xml", ".bin")}  # of a fold, in exported/, by engine
 TEXTS = (".py", ".json")
+POST = "post.json"  # as kit.results.post_file writes it
 
 
-def files_of_runs(runs: Sequence[Path], folds: Sequence[int] | None = None, engine: str = "torch") -> dict[str, Path]:
+def files_of_runs(
+    runs: Sequence[Path], folds: Sequence[int] | None = None, engine: str = "torch", post: bool = False
+) -> dict[str, Path]:
     """Each file by the path that it has in the kernel, `runs/<number>/<run>/…`; folds None takes all of each run's.
 
-    With another engine than "torch" the exported files go along.
-
+    With another engine than "torch" the exported files go along; with `post` the first run's post.json and the
+    out-of-fold rows that it is fitted on.
     Raises FileNotFoundError or ValueError naming the run and what it lacks.
     """
     files = {}
     for number, run in enumerate(runs):
-        for path in _of_run(Path(run), folds, engine, mixed=len(runs) > 1):
+        posted = _of_post(Path(run)) if post and number == 0 else []
+        for path in [*_of_run(Path(run), folds, engine, mixed=len(runs) > 1), *posted]:
             files[f"runs/{number:02d}/{Path(run).resolve().name}/{path.relative_to(run).as_posix()}"] = path
     return files
 
@@ -87,6 +91,13 @@ def _of_run(run: Path, folds: Sequence[int] | None, engine: str, mixed: bool) ->
                 raise FileNotFoundError(f"{path}: no such file; python -m kit export {run} --to {engine} writes it")
             found.append(path)
     return found
+
+
+def _of_post(run: Path) -> list[Path]:
+    for name in (POST, "oof.parquet"):
+        if not (run / name).is_file():
+            raise FileNotFoundError(f"{run / name}: no such file; kit.save_post writes post.json beside oof.parquet")
+    return [run / POST, run / "oof.parquet"]
 
 
 def _of_fold(folder: Path, some_would_do: bool) -> list[Path]:

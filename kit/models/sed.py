@@ -5,6 +5,8 @@ neighbours, a hidden layer, then attention over time for each class. Attention a
 probabilities, and the attention is not squashed by a tanh, so that one frame among many can have all the weight.
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -68,7 +70,12 @@ def smooth(frames: Tensor, mask: Tensor | None = None) -> Tensor:
     """The maximum plus the mean of each frame and its two neighbours (B, T, D); padded frames are no neighbours."""
     valid = torch.ones_like(frames[..., :1]) if mask is None else mask.unsqueeze(-1).to(frames.dtype)  # (B, T, 1)
     lowest = torch.finfo(frames.dtype).min
-    highest = F.max_pool1d(frames.masked_fill(valid == 0, lowest).transpose(1, 2), 3, 1, 1).transpose(1, 2)
-    total = F.avg_pool1d((frames * valid).transpose(1, 2), 3, 1, 1).transpose(1, 2)
-    share = F.avg_pool1d(valid.transpose(1, 2), 3, 1, 1).transpose(1, 2)
+    highest = _with_neighbours(frames.masked_fill(valid == 0, lowest), F.max_pool2d)
+    total = _with_neighbours(frames * valid, F.avg_pool2d)
+    share = _with_neighbours(valid, F.avg_pool2d)
     return torch.where(valid == 0, 0.0, highest + total / share.clamp(min=1e-6))
+
+
+def _with_neighbours(frames: Tensor, pool: Callable[..., Tensor]) -> Tensor:
+    """Pooled over three frames in an image of one row: torch.export takes the length of max_pool1d for a fixed one."""
+    return pool(frames.transpose(1, 2).unsqueeze(2), (1, 3), 1, (0, 1)).squeeze(2).transpose(1, 2)

@@ -78,14 +78,17 @@ def weighted(frames: list[pd.DataFrame], weights: np.ndarray) -> pd.DataFrame:
 def fit_weights(target: np.ndarray, probability: np.ndarray) -> np.ndarray:
     """The shares (M,) of M models whose weighted mean has the least log loss; probability (M, N, C).
 
-    target (N,) or (N, C) as in kit.competition.metrics. The shares of a mixture of known parts, by expectation and
-    maximisation (Dempster, Laird and Rubin 1977, section 4.3): each step lowers the loss, and there is one minimum.
+    target (N,) or (N, C) as in kit.competition.scores: unknown pairs are left out, as the loss leaves them out. The
+    shares of a mixture of known parts, by expectation and maximisation (Dempster, Laird and Rubin 1977, section 4.3):
+    each step lowers the loss, and there is one minimum. Raises ValueError where nothing is known.
     """
     target = np.asarray(target)
     if target.ndim == 1:
         said = probability[:, np.arange(len(target)), target]  # (M, N) probability of what was so
     else:
-        said = np.where(target == 1, probability, 1 - probability).reshape(len(probability), -1)
+        said = np.where(target == 1, probability, 1 - probability)[:, target >= 0]  # (M, known pairs)
+    if not said.size:
+        raise ValueError("target must have at least one known pair for weights to be fitted, got none")
     said = said.clip(LEAST)
     weights = np.full(len(probability), 1 / len(probability))
     for _ in range(STEPS):
@@ -111,7 +114,8 @@ def nested(runs: Sequence[Run]) -> pd.DataFrame:
     for held_out in np.unique(fold):
         rows = fold == held_out
         weights = fit_weights(target[~rows], probability[:, ~rows])
-        mixed.loc[rows, classes] = np.tensordot(weights, probability[:, rows], 1).astype(mixed[classes[0]].dtype)
+        held = np.tensordot(weights, probability[:, rows], 1).clip(0, 1)  # shares can sum to 1 + 2e-16
+        mixed.loc[rows, classes] = held.astype(mixed[classes[0]].dtype)
     return mixed
 
 
@@ -173,11 +177,11 @@ def _alike(runs: Sequence[Run]) -> list[Run]:
 
 
 def _mixed(frames: list[pd.DataFrame], mix: Callable[[np.ndarray], np.ndarray]) -> pd.DataFrame:
-    """mix takes (M, N, C) of M tables to (N, C)."""
+    """mix takes (M, N, C) of M tables to (N, C), whose rounding may leave [0, 1]: shares can sum to 1 + 2e-16."""
     if not frames:
         raise ValueError("frames must hold at least one table, got none")
     first, classes = frames[0], class_columns(frames[0])
     tables = [reordered(table, first, f"frames 0 and {number}") for number, table in enumerate(frames)]
     mixed = tables[0].copy()
-    mixed[classes] = mix(np.stack([table[classes].to_numpy(dtype=float) for table in tables]))
+    mixed[classes] = mix(np.stack([table[classes].to_numpy(dtype=float) for table in tables])).clip(0, 1)
     return mixed

@@ -135,28 +135,44 @@ def corrected(parts: Sequence[Any], competition: Competition, metric: MetricLike
     """
 
     def correct(run: Run) -> tuple[Run, pd.DataFrame]:
-        own = metric_of(run, metric)
-        rows, counted = _counted(run, competition)
-        fold, oof = run.oof["fold"].to_numpy()[counted], run.oof.copy()
-        changed = rows.probability.copy()
-        changed[counted] = fitted_on_others(parts, rows.take(counted), run.target[counted], fold, own)
-        oof[run.classes] = changed
-        experiment = {**run.experiment, "name": f"{run.experiment['name']}-post", "post": [shown(one) for one in parts]}
-        post = replace(run, name=f"{run.name}-post", experiment=experiment, oof=oof, folder=None)
+        post = out_of_fold(run, parts, competition, metric)
         return post, post_processed(run.test, run, parts, competition, metric)
 
     return correct
+
+
+def out_of_fold(run: Run, parts: Sequence[Any], competition: Competition, metric: MetricLike | None = None) -> Run:
+    """The run under the name <name>-post, each fold's rows post-processed by parts that are fitted on the others."""
+    own = metric_of(run, metric)
+    rows, counted = _counted(run, competition)
+    fold, oof = run.oof["fold"].to_numpy()[counted], run.oof.copy()
+    changed = rows.probability.copy()
+    changed[counted] = fitted_on_others(parts, rows.take(counted), run.target[counted], fold, own)
+    oof[run.classes] = changed
+    experiment = {**run.experiment, "name": f"{run.experiment['name']}-post", "post": [shown(one) for one in parts]}
+    return replace(run, name=f"{run.name}-post", experiment=experiment, oof=oof, folder=None)
 
 
 def post_processed(
     table: pd.DataFrame, run: Run, parts: Sequence[Any], competition: Competition, metric: MetricLike | None = None
 ) -> pd.DataFrame:
     """A table of test predictions, changed by parts that are fitted on all of a run's out-of-fold rows."""
+    return processor(run, parts, competition, metric)(table)
+
+
+def processor(
+    run: Run, parts: Sequence[Any], competition: Competition, metric: MetricLike | None = None
+) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    """What changes a table as post_processed does, fitted once."""
     rows, counted = _counted(run, competition)
     apply = fit_parts(parts, rows.take(counted), run.target[counted], metric_of(run, metric))
-    changed = table.copy()
-    changed[run.classes] = apply(rows_of(table[["id", *run.classes]], competition))
-    return changed
+
+    def change(table: pd.DataFrame) -> pd.DataFrame:
+        changed = table.copy()
+        changed[run.classes] = apply(rows_of(table[["id", *run.classes]], competition))
+        return changed
+
+    return change
 
 
 def _counted(run: Run, competition: Competition) -> tuple[Rows, np.ndarray]:

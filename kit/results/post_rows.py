@@ -25,6 +25,7 @@ class Rows:
     second: np.ndarray  # where the row's stretch of its file begins; NaN where it is the whole
     site: np.ndarray  # text, "" where it is not known
     hour: np.ndarray  # 0 to 23, NaN where it is not known
+    length_seconds: np.ndarray  # of the row's stretch; NaN where it is the whole file
 
     def __len__(self) -> int:
         return len(self.id)
@@ -51,13 +52,17 @@ def rows_of(table: pd.DataFrame, competition: Competition) -> Rows:
         raise ValueError(f"ids must be those of {competition.folder}, got {odd!r}")
     paths = known["path"].astype(str)
     told = paths.map({path: site_and_hour(path) or ("", np.nan) for path in paths.unique()})
-    second = known["start_seconds"] if "start_seconds" in known else pd.Series(np.nan, index=known.index)
+    columns = ["start_seconds", "end_seconds"]
+    if columns[0] not in known:
+        known[columns] = np.nan
+    start, end = known[columns].to_numpy(dtype=float).T
     return Rows(
         classes=tuple(class_columns(table)),
         id=table["id"].to_numpy(),
         probability=table[class_columns(table)].to_numpy(dtype=float),
         file=paths.to_numpy(dtype=object),
-        second=second.to_numpy(dtype=float),
+        second=start,
         site=np.array([site for site, _ in told], dtype=object),
         hour=np.array([hour for _, hour in told], dtype=float),
+        length_seconds=end - start,
     )

@@ -45,9 +45,9 @@ class Smooth:
         for offset, tap in enumerate(self.taps, -(len(self.taps) // 2)):
             beside = keys.set_levels(keys.levels[1] + offset, level=1)
             neighbour = row_at.reindex(beside, fill_value=-1).to_numpy()  # (W,)
-            there = (neighbour >= 0)[:, None] * float(tap)
-            total += there * rows.probability[neighbour]
-            weight += there
+            there = (neighbour >= 0)[:, None] & (tap > 0)
+            total += np.where(there, tap * rows.probability[neighbour], 0)
+            weight += np.where(there, tap, 0)
         smoothed = rows.probability.copy()
         smoothed[windows] = total / weight
         return smoothed
@@ -82,15 +82,23 @@ class FilePeak:
 
 
 def _places(rows: Rows) -> pd.MultiIndex:
-    """(file, place) of windows, places counted in hops, the smallest step between two windows of a file.
-
-    Raises ValueError where a window is there twice.
-    """
+    """(file, place) of windows, places counted in hops of `_hop_seconds`. Raises ValueError where one is twice."""
     table = pd.DataFrame({"file": rows.file, "second": rows.second}).sort_values(["file", "second"])
     steps = table.groupby("file")["second"].diff().dropna()
     if (steps == 0).any():
         row = steps.index[int((steps == 0).to_numpy().argmax())]
         raise ValueError(f"windows must be there once, got {rows.file[row]} at {rows.second[row]:g} s twice")
-    hop = steps.min() if len(steps) else 1.0
+    hop = _hop_seconds(steps.to_numpy(), rows.length_seconds)
     place = np.floor(rows.second / hop + 0.5).astype(np.int64)  # no two at one: a half goes up, never to the even
     return pd.MultiIndex.from_arrays([rows.file, place], names=["file", "place"])
+
+
+def _hop_seconds(steps: np.ndarray, lengths: np.ndarray) -> float:
+    """The smallest of the steps between windows of a file; the usual window's length where another would fit between.
+
+    So windows may overlap, or leave a little out, but lone ones far apart are no neighbours. 1 where there is none.
+    """
+    if not len(lengths):
+        return 1.0
+    usual, smallest = float(np.median(lengths)), steps.min(initial=np.inf)
+    return float(smallest) if smallest < 2 * usual else usual

@@ -9,8 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from kit.competition.metrics import Metric
-from kit.competition.scores import lwlrap_terms
+from kit.competition.metrics import RANKS_IN_CLASS, Metric, plain
 from kit.parts import part
 from kit.results.post_rows import Rows
 
@@ -22,9 +21,17 @@ LEAST = 1e-300  # below it, and within 2^-53 of 1, a probability's odds are take
 
 @part
 class ClassPriors:
-    """Post-processing (kit.results.post) by `fit_scale`: each class's odds times a scale."""
+    """Post-processing (kit.results.post) by `fit_scale`: each class's odds times a scale.
+
+    Raises ValueError under a metric that only ranks the rows within a class, as ROC-AUC and cmAP do.
+    """
 
     def fit(self, rows: Rows, target: np.ndarray, metric: Metric) -> Callable[[Rows], np.ndarray]:
+        if plain(metric.function) in RANKS_IN_CLASS:
+            raise ValueError(
+                "metric of ClassPriors must compare the classes of a row, as a scale leaves a class's own order, "
+                f"got {metric.name}"
+            )
         scale = fit_scale(target, rows.probability)
         return lambda rows: apply_scale(rows.probability, scale)
 
@@ -54,18 +61,18 @@ def fit_scale(target: np.ndarray, probability: np.ndarray) -> np.ndarray:
     rows = (target == 1).any(1)
     if not rows.any():
         return np.ones(target.shape[1])
-    target, probability = target[rows], np.clip(probability[rows].astype(float), LEAST, 1 - 2**-53)
+    probability = np.clip(probability[rows].astype(float), LEAST, 1 - 2**-53)
     logit = np.log(probability) - np.log1p(-probability)
-    shift = np.zeros(target.shape[1])
-    best = _score(target, logit)
+    ranking, shift = _Ranking(target[rows] == 1, logit), np.zeros(target.shape[1])
+    best = (ranking.hits / ranking.among).mean()
     for _ in range(PASSES):
         for number in range(len(shift)):
             for step in np.log(STEPS):
-                moved = shift.copy()
-                moved[number] += step
-                score = _score(target, logit + moved)
+                moved = shift[number] + step
+                score = ranking.score(number, logit[:, number] + moved)
                 if score > best + LEAST_GAIN:
-                    best, shift = score, moved
+                    best, shift[number] = score, moved
+            ranking.move(number, logit[:, number] + shift[number])
     return np.exp(shift - shift.mean())
 
 
@@ -78,6 +85,37 @@ def cross_fitted(target: np.ndarray, probability: np.ndarray, fold: np.ndarray) 
     return corrected
 
 
-def _score(target: np.ndarray, logit: np.ndarray) -> float:
-    total, weight = lwlrap_terms(target, logit)
-    return total.sum() / weight.sum()
+class _Ranking:
+    """LWLRAP (kit.competition.scores) of the P true labels (N, C), where one class's logits change at a time.
+
+    That class ranks above another label or not, so the label's rank changes by one place at most: a step costs P, and C
+    for each label of the class itself, where ranking all rows anew costs N x C. A fit of 21,375 rows of 264 classes
+    takes 11 s, and not hours.
+    """
+
+    def __init__(self, true: np.ndarray, logit: np.ndarray):
+        self.true, self.logit = true, logit.copy()
+        self.row, self.label = np.nonzero(true)
+        at_least = logit[self.row] >= logit[true][:, None]  # (P, C) that rank as high as the label or higher
+        self.among, self.hits = at_least.sum(1), (at_least & true[self.row]).sum(1)  # of all classes, of true ones
+
+    def moved(self, number: int, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Classes as high as each label (P,), and true ones of them (P,), with a class's logits (N,) replaced."""
+        labels = self.logit[self.row, self.label]
+        change = (values[self.row] >= labels).astype(int) - (self.logit[self.row, number] >= labels)
+        among, hits = self.among + change, self.hits + change * self.true[self.row, number]
+        own = self.label == number
+        row = self.row[own]
+        logit = self.logit[row]
+        logit[:, number] = values[row]
+        at_least = logit >= values[row][:, None]
+        among[own], hits[own] = at_least.sum(1), (at_least & self.true[row]).sum(1)
+        return among, hits
+
+    def score(self, number: int, values: np.ndarray) -> float:
+        among, hits = self.moved(number, values)
+        return (hits / among).mean()
+
+    def move(self, number: int, values: np.ndarray) -> None:
+        self.among, self.hits = self.moved(number, values)
+        self.logit[:, number] = values

@@ -2,7 +2,7 @@
 
 A metric with `per_row` is a ratio of sums: each prediction's totals and weights are summed by cluster once, and a
 resample adds up some of them. Numerator and denominator are kept for each prediction alone, because the denominator
-may depend on it (micro precision divides by what that very prediction called). Of macro ROC-AUC the rows are sorted
+may depend on it (micro precision divides by what that very prediction called). Of macro ROC-AUC the rows are ranked
 once, and a resample is weights of theirs. Any other metric is called anew.
 """
 

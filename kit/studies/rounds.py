@@ -7,6 +7,7 @@ rows favours the last round a little: a gain that is barely above 0 is not one t
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from kit.competition.competition import Competition
 from kit.competition.metrics import Metric, as_metric
 from kit.data.store import pack
 from kit.experiment import Experiment
-from kit.results.bootstrap import Difference, interval, paired
+from kit.results.bootstrap import Difference, Interval, interval, paired
 from kit.results.compare import reordered
 from kit.training.crossval import crossval
 from kit.training.runs import Run
@@ -40,9 +41,13 @@ class Round:
         """Whether the whole interval of its gain is on the better side of 0; the first round's always."""
         return self.gain is None or all(self.metric.better(end, 0) for end in (self.gain.low, self.gain.high))
 
+    @cached_property
+    def score(self) -> Interval:
+        """`mean_score` of its runs, which takes seconds to minutes, so that it is found once."""
+        return mean_score(self.runs, self.metric)
+
     def __str__(self) -> str:
-        score = mean_score(self.runs, self.metric)
-        told = f"round {self.number}: {self.metric.name} {score}"
+        told = f"round {self.number}: {self.metric.name} {self.score}"
         return told if self.gain is None else f"{told}, {self.gain} over round {self.number - 1}"
 
 
@@ -71,7 +76,8 @@ def run_rounds(
     if not 1 <= most <= len(powers):
         raise ValueError(f"most must be in 1 to the number of powers ({len(powers)}), got {most}")
     features = teacher.features
-    store = pack(competition, cache, getattr(features, "mel", None), features.packs, progress=False)
+    mel = getattr(features, "mel", None)
+    store = pack(competition, cache, mel, features.packs, progress=False, unlabelled=True)
     if student.features != features:
         raise ValueError("student must have the teacher's features, whose store is labelled, got others")
     metric = as_metric(teacher.metric or competition.metric)
@@ -101,7 +107,7 @@ def round_table(rounds: Sequence[Round]) -> pd.DataFrame:
             {
                 "round": one.number,
                 "name": one.runs[0].experiment["name"],
-                one.metric.name: str(mean_score(one.runs, one.metric)),
+                one.metric.name: str(one.score),
                 "gain": "" if one.gain is None else str(one.gain),
                 "helps": one.helps,
             }
@@ -110,7 +116,7 @@ def round_table(rounds: Sequence[Round]) -> pd.DataFrame:
     )
 
 
-def mean_score(runs: Sequence[Run], metric: Metric):
+def mean_score(runs: Sequence[Run], metric: Metric) -> Interval:
     """The score, averaged over runs that differ in their seed, with its interval."""
     return interval(runs[0].target, np.stack([run.probability for run in runs]), metric, runs[0].clusters)
 

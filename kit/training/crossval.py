@@ -27,6 +27,7 @@ from kit.training.fold import train_fold
 from kit.training.identity import load_experiment
 from kit.training.run_folder import RunFolder
 from kit.training.runs import Run
+from kit.training.soft_labels import SoftLabels
 from kit.training.trial import try_experiment
 from kit.training.views import mel_axis_notice
 
@@ -58,7 +59,8 @@ def crossval(
     for experiment in [experiments] if isinstance(experiments, Experiment) else experiments:
         features = experiment.features
         notes += fold_notes(competition.train, **experiment.folds.options(competition))
-        store = pack(competition, cache, getattr(features, "mel", None), features.packs, progress)
+        soft = isinstance(experiment.pseudo, SoftLabels)
+        store = pack(competition, cache, getattr(features, "mel", None), features.packs, progress, unlabelled=soft)
         for seed in seeds or (experiment.seed,):
             runs.append(RunFolder(experiment.but(seed=seed), store, competition, Path(out), folds))
     _refuse_twins(runs)

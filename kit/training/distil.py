@@ -4,7 +4,10 @@ The teacher is any net, such as one that was run elsewhere: its probabilities (H
 a temperature of 1) or its embeddings. A loss has no weights of its own, so no layer brings z to the teacher's width:
 embeddings are compared by how alike they find the items of a batch (Tung and Mori 2019, arXiv 1907.09682, with cosines
 in the place of products, whose size would depend on the batch).
-A teacher of this very competition has seen labels: give the out-of-fold predictions of its run (oof.parquet).
+The rule against leaks: a teacher must not have trained on this competition's rows, and a part says so by outside=True.
+Nothing else is honest in one file for all folds. Out-of-fold predictions are not: on the rows that the student of fold
+k trains on they are by nets of other folds, which trained on the labels of fold k. A competition's own nets teach by
+kit.training.soft_labels, fold by fold.
 """
 
 from collections.abc import Callable
@@ -20,9 +23,11 @@ from torch.nn import functional
 from kit.data.store import Store
 from kit.parts import as_part, at_least, make, one_of, part, part_name
 from kit.training.losses import BCE, multilabel_loss
+from kit.training.pseudo import LeakError
 from kit.training.runs import KEYS
 
 KINDS = ("probability", "embedding")
+TINY = torch.finfo(torch.float32).tiny
 
 
 @part
@@ -31,13 +36,16 @@ class Distil:
 
     file: a parquet with a column id and one a class, or one a dimension; or an npz of arrays id (N,) and probability
     (N, K) with classes (K,), or embedding (N, D). Its ids are those of the competition's rows, other ones are ignored,
-    and classes that it lacks are not distilled.
+    and classes that it lacks are not distilled: where a row has one label, its classes are compared with each other.
+    outside: the teacher was not trained on this competition's rows; a file that tells of these needs it.
     """
 
     file: str
     of: str = "probability"
     weight: float = 1.0
     loss: Any = BCE()
+    outside: bool = False
+    reads = ("file",)
 
     def check(self):
         object.__setattr__(self, "loss", as_part(self.loss))
@@ -66,12 +74,20 @@ class Distil:
     def teacher(self, store: Store, rows: np.ndarray) -> Callable[[np.ndarray], Tensor]:
         """What gives the teacher's word (B, D) on rows of the store, NaN where there is none.
 
-        Raises ValueError where there is none on any of `rows`, or where the file is not as it should be.
+        Raises ValueError where there is none on any of `rows`, or where the file is not as it should be; LeakError
+        where its teacher may have seen labels that a fold holds out.
         """
         ids, values = _read(Path(self.file), self.of, store.classes)
+        if self.of == "probability" and getattr(self.loss, "task", "") != "multi":
+            _check_one_label(self.file, ids, values)
         place = pd.Series(np.arange(len(ids)), index=ids).reindex(store.index["id"], fill_value=len(ids)).to_numpy()
         if not (place[np.asarray(rows)] < len(ids)).any():
             raise ValueError(f"{self.file}: must have ids of training rows, got {ids[0]!r} and others")
+        if not self.outside:
+            raise LeakError(
+                f"{self.file}: has ids of this competition's training rows; outside=True says that its teacher was not "
+                "trained on them"
+            )
         values = torch.from_numpy(np.vstack([values, np.full((1, values.shape[1]), np.nan, np.float32)]))
         return lambda row: values[place[row]]
 
@@ -108,12 +124,15 @@ def teacher_of(loss: Any, store: Store, rows: np.ndarray) -> Callable[[np.ndarra
 
 
 def row_distance(logits: Tensor, teacher: Tensor) -> Tensor:
-    """Cross-entropy of logits (B, C) of one label a row with a teacher's probabilities (B, C), the mean over the rows
-    without NaN; 0 where there is none.
+    """Cross-entropy of logits (B, C) of one label a row with a teacher's probabilities (B, C), each given that the
+    label is one of the classes that the teacher knows, not NaN; the mean over the rows that have any, 0 where none has.
     """
-    known = ~teacher.isnan().any(1)
-    loss = -(teacher.nan_to_num() * functional.log_softmax(logits.float(), 1)).sum(1)
-    return (loss * known).sum() / known.sum().clamp(min=1)
+    known = ~teacher.isnan()  # (B, C)
+    there = known.any(1)
+    share = teacher.nan_to_num() / teacher.nan_to_num().sum(1, keepdim=True).clamp(min=TINY)
+    ours = torch.where(known, logits.float(), -torch.inf).masked_fill(~there[:, None], 0)  # no row of -inf alone
+    loss = -(share * functional.log_softmax(ours, 1).masked_fill(~known, 0)).sum(1)
+    return (loss * there).sum() / there.sum().clamp(min=1)
 
 
 def relation_distance(z: Tensor, teacher: Tensor) -> Tensor:
@@ -131,6 +150,8 @@ def _read(path: Path, of: str, classes: tuple[str, ...]) -> tuple[np.ndarray, np
     """The ids (N,) of a teacher's file and its values (N, D) float32, of all classes where they are probabilities."""
     try:
         ids, names, values = _npz(path, of) if path.suffix == ".npz" else _parquet(path)
+    except LeakError:
+        raise
     except (OSError, LookupError, ValueError) as error:
         raise ValueError(f"{path}: must hold a teacher's {of} by id ({type(error).__name__}: {error})") from None
     if len(ids) != len(values) or values.ndim != 2:
@@ -148,8 +169,19 @@ def _read(path: Path, of: str, classes: tuple[str, ...]) -> tuple[np.ndarray, np
     return ids, pd.DataFrame(values, columns=names).reindex(columns=list(classes)).to_numpy(np.float32)
 
 
+def _check_one_label(path: str, ids: np.ndarray, values: np.ndarray) -> None:
+    """Raises ValueError where a row can't be compared among its known classes: one class alone, or nothing above 0."""
+    known = ~np.isnan(values)
+    wrong = known.any(1) & ((known.sum(1) < 2) | (np.nansum(values, 1) < TINY))
+    if wrong.any():
+        rule = "must have two known classes and one above 0, where a row has one label"
+        raise ValueError(f"{path}: a row {rule}, got others for {_first(ids, wrong[:, None])!r}")
+
+
 def _parquet(path: Path) -> tuple[np.ndarray, list[str], np.ndarray]:
     table = pd.read_parquet(path)
+    if {"fold", "label"} <= set(table.columns):
+        raise LeakError(f"{path}: has columns fold and label, as predictions of a run on this competition's own labels")
     names = [name for name in table.columns if name not in KEYS]
     return table["id"].astype(str).to_numpy(), names, table[names].to_numpy(np.float32)
 

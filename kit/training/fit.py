@@ -96,10 +96,11 @@ def fit(
         begun(tuple({"line": one.line, "sha256": one.sha256} for one in loaded))
     mixup = mix_drawer(experiment.mix, raw.mix_places, raw.stage_names, store.kind == "wave")
     loader = train_loader(experiment, store, train_rows, valid_rows, mixup, accelerator)
-    target = store.targets(np.asarray(valid_rows))
+    judged = np.asarray(valid_rows)[store.counts(valid_rows)]
+    target = store.targets(judged)
 
     def validate() -> tuple[float, np.ndarray]:
-        probability = predict(shown, store, valid_rows, experiment, accelerator)
+        probability = predict(shown, store, judged, experiment, accelerator)
         return metric(target, probability), probability
 
     bar = tqdm(

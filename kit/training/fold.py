@@ -15,7 +15,7 @@ from kit.competition.metrics import Metric
 from kit.data.store import Store
 from kit.sources import listed
 from kit.training.fit import fit
-from kit.training.identity import write_identity
+from kit.training.identity import read_files, write_identity
 from kit.training.predict import predict, probability_table
 
 SO_FAR = "so_far.json"  # in the place of metrics.json while a fold is unfinished
@@ -36,10 +36,11 @@ def train_fold(experiment: Any, store: Store, fold: int, run: Path, metric: Metr
         stray.unlink(missing_ok=True)
     folds, train, test = fold_of_rows(experiment, store), store.rows("train"), store.rows("test")
     held_out, others = train[folds == fold], train[folds != fold]
-    check_scores(metric, store, held_out, fold)
+    check_scores(metric, store, held_out[store.counts(held_out)], fold)
 
     def begun(weights: tuple[dict[str, str], ...]) -> None:
-        write_identity(folder, listed(run / "sources"), store.folder.name, weights)
+        files = read_files(experiment)
+        write_identity(folder, listed(run / "sources"), store.folder.name, weights, files)
 
     fitted = fit(experiment, store, others, held_out, folder, metric=metric, fold=fold, begun=begun, progress=False)
     oof = predict(fitted.model, store, held_out, experiment, fitted.accelerator)
@@ -49,6 +50,7 @@ def train_fold(experiment: Any, store: Store, fold: int, run: Path, metric: Metr
     rows = store.index.iloc[held_out]
     facts = {"fold": fold, "label": rows["label"].to_numpy()}
     facts |= {"group": rows["group"].to_numpy()} if "group" in rows else {}
+    facts |= {"counts": store.counts(held_out)} if "counts" in rows else {}
     if not fitted.accelerator.is_main_process:
         return
     write_parquet(folder / "oof.parquet", probability_table(store, held_out, oof, **facts))
@@ -73,6 +75,8 @@ def read_so_far(folder: Path) -> dict[str, Any] | None:
 
 def check_scores(metric: Metric, store: Store, rows: np.ndarray, fold: int) -> None:
     """Raises ValueError where a metric can't score a fold's rows whatever is predicted, as ROC-AUC of one label."""
+    if not len(rows):
+        raise ValueError(f"fold {fold}: must hold out a row that counts in the score, got none; try fewer folds")
     chance = np.random.default_rng(0).dirichlet(np.ones(len(store.classes)), len(rows))
     try:
         metric(store.targets(rows), chance)

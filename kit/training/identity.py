@@ -18,18 +18,25 @@ import kit
 from kit.atomic import replacing
 from kit.competition.metrics import METRICS
 from kit.experiment import Experiment
-from kit.sources import finder, listed
+from kit.parts import Part, arguments_of
+from kit.sources import finder, listed, walk_experiment
 
 LIBRARIES = ("torchaudio", "timm", "accelerate", "numpy", "pandas", "scikit-learn")
 
 
-def write_identity(folder: Path, sources: dict[str, str], data: str, weights: tuple[dict[str, str], ...]) -> None:
-    """env.json of a fold: versions, hardware, the sha256 of the kit, of each source and of the data.
+def write_identity(
+    folder: Path,
+    sources: dict[str, str],
+    data: str,
+    weights: tuple[dict[str, str], ...],
+    files: dict[str, str] | None = None,
+) -> None:
+    """env.json of a fold: versions, hardware, the sha256 of the kit, of each source, of the data and of parts' files.
 
     A fold that other code goes on with is trained by both: what went on is added, and what was there stays.
     """
     path = folder / "env.json"
-    now = {**environment(), "data": data, "sources": sources, "weights": list(weights)}
+    now = {**environment(), "data": data, "sources": sources, "weights": list(weights), "files": files or {}}
     trained_by = json.loads(path.read_text(encoding="utf-8"))["trained_by"] if path.exists() else []
     same = bool(trained_by) and {**trained_by[-1], "weights": None} == {**now, "weights": None}
     if same and (not weights or trained_by[-1]["weights"] == list(weights)):  # none where it goes on from last.pt
@@ -42,6 +49,28 @@ def trained_by(folder: Path) -> list[dict[str, Any]]:
     """What a fold was trained with, the latest last; empty where it has not begun."""
     path = folder / "env.json"
     return json.loads(path.read_text(encoding="utf-8"))["trained_by"] if path.exists() else []
+
+
+def read_files(experiment: Experiment) -> dict[str, str]:
+    """The sha256 of each file that a part reads, by its path: of the fields that its class names in `reads`.
+
+    That of a folder is of the names and sizes of its files, for noise to mix in may be many gigabytes. What is not
+    there has none: a training that needs it says so itself.
+    """
+    paths = set()
+    for part in walk_experiment(experiment):
+        reads = getattr(part.target if isinstance(part, Part) else part, "reads", ())
+        paths |= {arguments_of(part).get(name) or "" for name in reads} - {""}
+    return {path: _content_sha256(Path(path)) for path in sorted(paths) if Path(path).exists()}
+
+
+def _content_sha256(path: Path) -> str:
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+        sizes = [(file.relative_to(path).as_posix(), file.stat().st_size) for file in files]
+        return hashlib.sha256(json.dumps(sizes).encode()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def environment() -> dict[str, Any]:

@@ -38,7 +38,8 @@ def train_loader(
     mixup: what kit.data.mixup.mix_drawer gives. They are on the accelerator's device, or of workers on the CPU.
     """
     loop, pseudo_part = experiment.loop, experiment.pseudo
-    soft = soft_rows(pseudo_part, store, rows, held_out) if isinstance(pseudo_part, SoftLabels) else None
+    is_soft, by = isinstance(pseudo_part, SoftLabels), experiment.folds.by
+    soft = soft_rows(pseudo_part, store, rows, held_out, by) if is_soft else None
     labels, pseudo = _labels(experiment, store, rows, held_out, soft)
     device = "cpu" if loop.workers else accelerator.device  # a forked process can't use the GPU of its parent
     mels = mels_of(experiment, store, device)

@@ -27,6 +27,7 @@ class PseudoLabels:
     file: str
     weight: float = 1.0
     decay: float = 1.0
+    reads = ("file",)
 
     def check(self):
         at_least(self, 0, "weight")

@@ -26,7 +26,7 @@ def repredicted(run: Run, store: Store, way: Any, *, trust: bool = False) -> tup
     oof, tests, classes = [], [], list(store.classes)
     for fold, table in run.oof.groupby("fold", sort=False):
         folder = run.folder / f"fold{fold}"
-        if (data := trained_by(folder)[-1]["data"]) != store.folder.name:
+        if not store.holds(data := trained_by(folder)[-1]["data"]):
             raise ValueError(f"{folder}: was trained on other data (store {data}, not {store.folder.name})")
         model, saved = load_model(folder / "best.pt", trust=trust)
         experiment = rebuilt(saved["experiment"], run.folder / "sources", trust=trust).but(predict=way)

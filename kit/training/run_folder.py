@@ -17,9 +17,9 @@ from kit.data.store import Store
 from kit.experiment import Experiment, changes, told
 from kit.sources import collect, hashes, write_sources
 from kit.training.fold import fold_of_rows, read_so_far, write_json, write_parquet
-from kit.training.identity import kit_sha256, rebuilt, trained_by
+from kit.training.identity import kit_sha256, read_files, rebuilt, trained_by
 from kit.training.pseudo import LeakError
-from kit.training.runs import Run, load_run
+from kit.training.runs import REST, Run, load_run
 
 
 class RunFolder:
@@ -70,7 +70,7 @@ class RunFolder:
         if fresh:
             self._drop()
         if fresh or self._changed():
-            for name in ("metrics.json", "oof.parquet", "test.parquet"):  # of what was here before
+            for name in ("metrics.json", "oof.parquet", REST, "test.parquet"):  # of what was here before
                 (self.folder / name).unlink(missing_ok=True)
         if self._changed() or self.unfinished() or not (self.folder / "experiment.json").exists():
             write_json(self.folder / "experiment.json", self.experiment.to_dict())  # with the minutes of this time
@@ -110,11 +110,12 @@ class RunFolder:
                 )
 
     def _refuse_stale(self, begun: list[int]) -> None:
-        now = hashes(self.files)
+        now, files = hashes(self.files), read_files(self.experiment) if begun else {}
         for fold in begun:
-            then = trained_by(self._of(fold))[-1]["sources"]
-            if then != now:
-                names = sorted(name for name in {**then, **now} if then.get(name) != now.get(name))
+            last = trained_by(self._of(fold))[-1]
+            then, before = last["sources"], last.get("files", {})  # an older kit did not tell of files
+            names = sorted(name for name in {**then, **now} if then.get(name) != now.get(name))
+            if names := names + [name for name in files if before.get(name, files[name]) != files[name]]:
                 raise ValueError(
                     f"{self._of(fold)}: was trained with another {', '.join(names)}; use another name, "
                     "or fresh=True to train it anew"
@@ -130,6 +131,8 @@ class RunFolder:
             tables = [path.parent / "oof.parquet", path.parent.parent / "oof.parquet"]
             if all(table.exists() for table in tables):
                 spared, known = (set(pd.read_parquet(table, columns=["id"])["id"]) for table in tables)
+                rest = tables[1].with_name(REST)
+                known |= set(pd.read_parquet(rest, columns=["id"])["id"]) if rest.exists() else set()
                 if seen := (known - spared) & set(index["id"][folds == fold]):
                     raise LeakError(f"start_from: {path} was trained on {len(seen)} rows that fold {fold} holds out")
 
@@ -181,10 +184,17 @@ class RunFolder:
         return done
 
     def finish(self) -> Run:
-        """oof.parquet, test.parquet (the mean over folds) and metrics.json of what is finished, and of what stopped."""
+        """oof.parquet, test.parquet (the mean over folds) and metrics.json of what is finished, and of what stopped.
+
+        Rows that do not count in a score are apart from the others, in oof_rest.parquet.
+        """
         stopped = self.stopped()
         folds = [fold for fold in range(self.experiment.folds.n) if self._done(fold) or fold in stopped]
         oof = pd.concat([pd.read_parquet(self._of(fold) / "oof.parquet") for fold in folds])
+        if "counts" in oof:
+            counts = oof.pop("counts").to_numpy()
+            write_parquet(self.folder / REST, oof[~counts].reset_index(drop=True))
+            oof = oof[counts]
         tests = [pd.read_parquet(self._of(fold) / "test.parquet") for fold in folds]
         parts = {
             fold: read_so_far(self._of(fold)) or json.loads((self._of(fold) / "metrics.json").read_text())

@@ -13,6 +13,7 @@ from kit.competition.labels import label_targets
 from kit.competition.metrics import Metric
 
 KEYS = ("id", "fold", "label", "group")  # the columns of oof.parquet that are no class
+REST = "oof_rest.parquet"  # out-of-fold rows that do not count in the score, where there are some
 NEEDED = ("seed", "metric", "folds", "minutes", "parameters", "cluster")  # of metrics.json
 
 
@@ -43,6 +44,12 @@ class Run:
     def test(self) -> pd.DataFrame:
         """The test part's predictions, the mean over folds. Raises FileNotFoundError where there are none."""
         return pd.read_parquet(self.folder / "test.parquet")
+
+    @cached_property
+    def rest(self) -> pd.DataFrame:
+        """Out-of-fold rows that do not count in the score, as oof; empty where all count."""
+        path = self.folder and self.folder / REST
+        return pd.read_parquet(path) if path and path.exists() else self.oof.iloc[:0]
 
     @property
     def classes(self) -> list[str]:

@@ -1,8 +1,9 @@
 """Soft pseudo labels as a fold trains on them: what its own teachers say of rows that nobody labelled.
 
 The rule that keeps a fold honest, and by induction a chain of rounds: fold k trains on nothing but what nets say that
-held out the very rows which fold k holds out, and on no row of a group that one of these is of. So no net whose word
-reaches it has seen a label of its held-out rows, and no other stretch of a held-out recording is trained on.
+held out the very rows which fold k holds out, and on no row of a group that one of these is of, nor of a site or
+source where folds are by these. So no net whose word reaches it has seen a label of its held-out rows, and nothing else
+of a held-out recording or site is trained on.
 kit.training.soft_rounds makes the file.
 """
 
@@ -37,6 +38,7 @@ class SoftLabels:
     share: float = 0.5
     weight: float = 1.0
     by_confidence: bool = True
+    reads = ("file",)
 
     def check(self):
         at_least(self, 0, "weight")
@@ -66,29 +68,36 @@ class SoftRows:
         return torch.multinomial(weight, len(weight), replacement=True, generator=generator)
 
 
-def held_out_key(ids: Iterable[str]) -> str:
-    """A name for a set of held-out rows, the same in whatever order they come."""
-    return hashlib.sha256("\n".join(sorted(map(str, ids))).encode()).hexdigest()[:16]
+def held_out_key(ids: Iterable[str], by: str = "group") -> str:
+    """A name for a set of held-out rows, the same in whatever order they come; by: as in Folds.
+
+    Folds of rows hide groups too, and have the key of folds by group.
+    """
+    lines = sorted(map(str, ids)) + ([f"by {by}"] if by not in ("", "group") else [])
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
-def soft_rows(part: SoftLabels, store: Store, train_rows: Sequence[int], held_out: Sequence[int]) -> SoftRows:
-    """A fold's share of a file: the labels by teachers that held out just what the fold holds out.
+def soft_rows(
+    part: SoftLabels, store: Store, train_rows: Sequence[int], held_out: Sequence[int], by: str = "group"
+) -> SoftRows:
+    """A fold's share of a file: the labels by teachers that held out just what the fold holds out; by: as in Folds.
 
-    Raises LeakError where there is none, or where a row is of a group that is held out; ValueError where the file is
-    not of this store's classes and rows.
+    Raises LeakError where there is none, or where a row is of a group, or of a value of `by`, that is held out;
+    ValueError where the file is not of this store's classes and rows.
     """
     ids = store.index["id"]
     if shared := set(map(int, train_rows)) & set(map(int, held_out)):
         raise LeakError(f"no row may be in training and held out, got {ids.iat[min(shared)]!r} in both")
-    table = _read(part.file, held_out_key(ids.iloc[held_out]), store.classes)
+    table = _read(part.file, held_out_key(ids.iloc[held_out], by), store.classes)
     row = pd.Series(np.arange(len(ids)), index=ids).reindex(table["id"], fill_value=-1).to_numpy()
     if (row < 0).any():
         raise ValueError(f"{part.file}: ids must be the store's, got {table['id'].iat[int(row.argmin())]!r}")
     if (labelled := np.isin(row, np.concatenate([train_rows, held_out]))).any():
         raise LeakError(f"{part.file}: must label none of the training rows, got {table['id'][labelled].iat[0]!r}")
-    hidden = hidden_rows(store, row, held_out)
+    hidden = hidden_rows(store, row, held_out, by)
     if hidden.any():
-        raise LeakError(f"{part.file}: {table['id'][hidden].iat[0]!r} is of a group that is held out, and has labels")
+        what = "group" if by in ("", "group") else f"group or {by}"
+        raise LeakError(f"{part.file}: {table['id'][hidden].iat[0]!r} is of a {what} that is held out, and has labels")
     target = table[list(store.classes)].to_numpy(np.float32)
     if not ((target >= 0) & (target <= 1)).all():
         bad = int((~((target >= 0) & (target <= 1))).any(1).argmax())
@@ -96,9 +105,18 @@ def soft_rows(part: SoftLabels, store: Store, train_rows: Sequence[int], held_ou
     return SoftRows(row, target, confidence_weight(target, groups_of(store, row)) if part.by_confidence else None)
 
 
-def hidden_rows(store: Store, rows: np.ndarray, held_out: Sequence[int]) -> np.ndarray:
-    """Which of `rows` (N,) are of a group that a held-out row is of."""
-    return np.isin(groups_of(store, rows), groups_of(store, held_out))
+def hidden_rows(store: Store, rows: np.ndarray, held_out: Sequence[int], by: str = "group") -> np.ndarray:
+    """Which of `rows` (N,) are of a group that a held-out row is of, or equal one in the column that folds are `by`.
+
+    Rows without a value are equal there, as they are to Folds. Raises ValueError where the store has no such column.
+    """
+    hidden = np.isin(groups_of(store, rows), groups_of(store, held_out))
+    if by in ("", "group"):
+        return hidden
+    if by not in store.index:
+        raise ValueError(f"folds must be by a column of the store ({', '.join(store.index)}), got {by!r}")
+    values = store.index[by].astype(object).where(store.index[by].notna(), None)
+    return hidden | values.iloc[rows].isin(values.iloc[held_out]).to_numpy()
 
 
 def groups_of(store: Store, rows: Sequence[int]) -> np.ndarray:

@@ -7,6 +7,7 @@ power and the floor: the first and the second of BirdCLEF 2025.
 """
 
 import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from kit.atomic import replacing
+from kit.competition.folds import Folds
 from kit.data.store import Store
 from kit.training.checkpoint import load_model
 from kit.training.fit import prepare_accelerator
@@ -38,16 +40,18 @@ def make_soft_labels(
 ) -> Path:
     """The runs' labels of the unlabelled rows as `<out>/<hash>.parquet`, named by what it holds.
 
+    store is packed with them: pack(competition, …, unlabelled=True), by the runs' features.
     A label is (mean probability) ** power, or 0 where that is below `floor`. Rows whose highest label is below `least`
-    are left out, and for a fold the rows of every group that it holds out. Each fold keeps its own probabilities, so
-    that runs with other features count too once `unlabelled_probability` was called with their store.
+    are left out, and for a fold the rows of every group that it holds out, and of every site or source where folds are
+    by these. Each fold keeps its own probabilities, so that runs with other features count too once
+    `unlabelled_probability` was called with their store.
     Raises LeakError where the runs' folds differ, ValueError where a fold was trained on other data.
     """
     _check(power, floor, least)
     parts = []
-    for key, (folders, held_out) in _by_held_out([Path(run) for run in runs]).items():
+    for key, (folders, held_out, by) in _by_held_out([Path(run) for run in runs]).items():
         rows = _usable(store)
-        rows = rows[~hidden_rows(store, rows, _rows_of(held_out, store, folders[0]))]
+        rows = rows[~hidden_rows(store, rows, _rows_of(held_out, store, folders[0]), by)]
         ids = store.index["id"].to_numpy()[rows]
         said = [unlabelled_probability(folder, store, trust=trust).loc[ids].to_numpy() for folder in folders]
         label = sharpened(np.mean(said, axis=0), power, floor)  # (N, C)
@@ -74,7 +78,7 @@ def unlabelled_probability(folder: str | Path, store: Store, *, trust: bool = Fa
     folder = Path(folder)
     path = folder / UNLABELLED
     if not path.exists():
-        if (data := trained_by(folder)[-1]["data"]) != store.folder.name:
+        if not store.holds(data := trained_by(folder)[-1]["data"]):
             raise ValueError(f"{folder}: was trained on other data (store {data}, not {store.folder.name})")
         model, saved = load_model(folder / "best.pt", trust=trust)
         experiment = rebuilt(saved["experiment"], folder.parent / "sources", trust=trust)
@@ -119,21 +123,26 @@ def _usable(store: Store) -> np.ndarray:
     rows = store.rows("unlabelled")
     rows = rows[store.index["frames"].to_numpy()[rows] > 0]
     if not len(rows):
-        raise ValueError("the competition must have unlabelled recordings for pseudo labels, got none")
+        raise ValueError(
+            f"{store.folder}: must hold unlabelled rows for pseudo labels, as pack(competition, …, unlabelled=True) "
+            "packs where the competition has any, got none"
+        )
     return rows
 
 
-def _by_held_out(runs: list[Path]) -> dict[str, tuple[list[Path], list[str]]]:
-    """Of each set of held-out rows its folds of all runs, and the ids."""
-    parts: dict[str, tuple[list[Path], list[str]]] = {}
+def _by_held_out(runs: list[Path]) -> dict[str, tuple[list[Path], list[str], str]]:
+    """Of each set of held-out rows its folds of all runs, the ids, and the column that the folds are by."""
+    parts: dict[str, tuple[list[Path], list[str], str]] = {}
     for run in runs:
         folders = sorted(path.parent for path in run.glob("fold*/metrics.json"))
         if not folders:
             raise ValueError(f"{run}: must be a run with finished folds, got none")
+        values = json.loads((run / "experiment.json").read_text(encoding="utf-8"))
+        by = values.get("folds", {}).get("by", Folds.by)
         for folder in folders:
             ids = pd.read_parquet(folder / "oof.parquet", columns=["id"])["id"].tolist()
-            parts.setdefault(held_out_key(ids), ([], ids))[0].append(folder)
-    if odd := [folders[0] for folders, _ in parts.values() if len(folders) != len(runs)]:
+            parts.setdefault(held_out_key(ids, by), ([], ids, by))[0].append(folder)
+    if odd := [folders[0] for folders, *_ in parts.values() if len(folders) != len(runs)]:
         raise LeakError(f"{odd[0]}: all runs must hold out the same rows, fold by fold, got others")
     return parts
 

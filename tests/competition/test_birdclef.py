@@ -1,3 +1,4 @@
+import re
 import shutil
 import time
 
@@ -9,7 +10,7 @@ from kit.competition.birdclef import BirdCLEF, read_birdclef
 from kit.competition.competition import open_competition
 from kit.competition.folds import make_folds
 from kit.competition.labels import known_matrix
-from kit.competition.listing import Listing
+from kit.competition.listing import CompetitionError, Listing
 from tests.competition.birdclef_folders import (
     CLASSES,
     CLIPS_2026,
@@ -121,8 +122,9 @@ def test_another_folder_is_left_to_other_readers(tmp_path):
 
 
 def test_what_is_odd_is_told(made):
-    assert open_competition(made[2026]).notes[:7] == (
+    assert open_competition(made[2026]).notes[:8] == (
         "folds: clips of one author, and windows of one soundscape, stay together (6 groups of 8 rows)",
+        "scores: of all rows, for fewer than 5 files (2) have windows of soundscapes",
         "1 class without a clip, in labelled soundscapes only: 47158son01",
         "1 class without a clip or a labelled window: 25073",
         "1 clip shorter than 1 s: train_audio/22930/iNat8.ogg",
@@ -150,6 +152,16 @@ def test_rows_are_made_from_the_files_beside_a_sample_of_three_rows(folder):
     assert test["start_seconds"].tolist() == [0, 5, 10] * 2
     assert test["end_seconds"].tolist() == [5, 10, 15, 5, 10, pytest.approx(14.95)]
     assert (test["fault"] == "").all() and test["path"].nunique() == 2
+
+
+def test_a_sample_that_names_none_of_the_files_shows_the_form_alone(folder):
+    """Four rows of a file that is not there, as in the years whose sample is the form of a whole recording."""
+    write_noise(folder / "test_soundscapes" / "there.ogg", 10.0)
+    write_sample(folder, [f"soundscape_1446779_{end}" for end in (5, 10, 15, 20)])
+    competition = open_competition(folder)
+    assert competition.test["id"].tolist() == ["there_5", "there_10"] and (competition.test["fault"] == "").all()
+    told = "none of its 4 rows names a file of test_soundscapes/, such as soundscape_1446779_5"
+    assert f"sample_submission.csv: {told}; the 2 rows are those of its 1 files" in competition.notes
 
 
 def test_four_minutes_are_48_rows(made, tmp_path):
@@ -200,6 +212,17 @@ def test_a_last_window_that_ends_beyond_its_file_ends_with_it(folder):
     write_noise(folder / SECOND, 14.0)
     train = open_competition(folder).train
     assert train["end_seconds"].tolist()[-1] == 14.0
+
+
+@pytest.mark.parametrize(("window", "told"), [("00:00:05,00:10:00", "5 to 600 s"), ("00:00:09,00:00:15", "9 to 15 s")])
+def test_a_longer_window_than_most_that_ends_beyond_its_file_is_refused(folder, window, told):
+    """The file is 14 s long, most windows 5 s; the second of these is 6 s."""
+    write_noise(folder / THIRD, 14.0)
+    labels = folder / "train_soundscapes_labels.csv"
+    labels.write_text(labels.read_text() + f"{THIRD.rpartition('/')[2]},{window},asbfly\n")
+    rule = f"a window longer than most, 5 s, must end by its file's end, 14 s, got {told}"
+    with pytest.raises(CompetitionError, match=re.escape(f"train_soundscapes_labels.csv: line 7 ({THIRD}): {rule}")):
+        open_competition(folder)
 
 
 def test_no_folder_of_the_tests_has_a_class_of_rows_without_files(made):

@@ -150,6 +150,16 @@ def test_all_problems_are_told_at_once(hw4):
     assert "testdata.json: no test file can be used, such as uttr-4.pt: the file is empty" in lines[2]
 
 
+def test_a_test_without_a_single_file_is_no_problem(hw4):
+    """As before a notebook's second run; a single file that can't be used is one, above."""
+    n_rows = len(json.loads((hw4 / "testdata.json").read_text())["utterances"])
+    (hw4 / "uttr-4.pt").unlink()
+    competition = open_competition(hw4)
+    assert competition.test["fault"].tolist() == ["no such file on disk"] * n_rows
+    note = f"there is no test file, so that all {n_rows} rows of testdata.json will be given the class priors"
+    assert note in competition.notes
+
+
 def test_the_same_file_under_another_spelling_is_a_duplicate(hw4):
     change(hw4, "metadata.json", lambda content: first(content).update(feature_path="./uttr-2.pt"))
     with pytest.raises(CompetitionError, match=r"ben, row 0 \(uttr-2.pt\): the same file as"):
@@ -158,7 +168,7 @@ def test_the_same_file_under_another_spelling_is_a_duplicate(hw4):
 
 def test_a_class_named_like_a_column_is_refused(table):
     (table / "train.csv").write_text("file,keyword\na.wav,fold\nb.wav,no\n")
-    with pytest.raises(CompetitionError, match="no class may be named id, fold, label, group, got fold"):
+    with pytest.raises(CompetitionError, match="no class may be named id, fold, label, group, counts, got fold"):
         open_competition(table)
 
 

@@ -195,7 +195,7 @@ class TestRefused:
             (table(label=["a", "a", "a"]), "some.parquet: must have at least two classes in its train part, got 1"),
             (table(label=["a", "c", "b"]), "some.parquet: label 'c' is in the test part alone"),
             (table(split=["train"] * 3), "some.parquet: must have a test part, got no row of it"),
-            (table(label=["a", "a", "fold"]), "no class may be named id, fold, label, group, got fold"),
+            (table(label=["a", "a", "fold"]), "no class may be named id, fold, label, group, counts, got fold"),
         ],
     )  # fmt: skip
     def test_other_tables(self, tmp_path, content, rule):

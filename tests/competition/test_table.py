@@ -50,6 +50,15 @@ def test_cornell_opens_without_audio_of_the_test(tmp_path):
     assert any(note.startswith("there is no audio of the test, so that all 3 rows") for note in competition.notes)
 
 
+def test_a_word_for_no_label_in_one_row_of_the_sample_means_lists(tmp_path):
+    folder = make_cornell(tmp_path)
+    sample = folder / "sample_submission.csv"
+    sample.write_text(sample.read_text().replace("nocall", "aldfly", 2))
+    competition = open_competition(folder)
+    assert (competition.task, competition.form, competition.nothing) == ("multi", "lists", "nocall")
+    assert known(competition) == [[1, 0], [1, -1], [0, 1], [-1, 1]]
+
+
 def test_cornell_with_audio_has_stretches_of_it(tmp_path):
     test = open_competition(make_cornell(tmp_path, audio=True)).test
     assert test["path"].tolist() == ["test_audio/aa.mp3", "test_audio/aa.mp3", "test_audio/bb.mp3"]

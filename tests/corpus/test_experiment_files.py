@@ -147,3 +147,8 @@ def test_a_part_whose_file_is_no_python_is_named(folder, capsys):
     assert main(["train", "mine.json", "--data", "gone"]) == 1
     error = capsys.readouterr().err
     assert error.startswith("kit train: mine.json: part broken_part:share can't be imported: SyntaxError(")
+
+
+def test_a_preset_s_name_in_the_place_of_a_file_is_told_how_to_write_one(tmp_path):
+    with pytest.raises(ValueError, match=r'tiny: .*; a preset is a file with \{"preset": ".*tiny"\}'):
+        read_experiment(tmp_path / "tiny", None, tmp_path)

@@ -105,9 +105,7 @@ def test_the_valid_files_differ(tmp_path):
     files = [valid(seed, tmp_path / str(seed)) for seed in range(80)]
     assert len({len(file.rows) for file in files}) > 25 and min(len(file.rows) for file in files) == 1
     assert len({file.competition.classes for file in files}) > 40
-    kinds = {
-        (f.competition.form, f.end, f.all_quoted, f.last_end, any(f.competition.folder.iterdir())) for f in files
-    }
+    kinds = {(f.competition.form, f.end, f.all_quoted, f.last_end, any(f.competition.folder.iterdir())) for f in files}
     assert len(kinds) > 36  # of 48
 
 

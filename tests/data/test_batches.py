@@ -1,7 +1,10 @@
+import copy
+
 import pytest
 import torch
 
 from kit.data.batches import (
+    Drawn,
     EpochBatches,
     SideBySide,
     length_batches,
@@ -121,3 +124,22 @@ def test_an_order_that_is_none_names_the_sampler(sampler, got):
     name = "half" if isinstance(sampler, Part) else "function"
     with pytest.raises(ValueError, match=rf"{name} must give 4 rows' numbers from 0 to 3, got {got}"):
         next(iter(EpochBatches(rows(4), 2, sampler=sampler)))
+
+
+def twos(target, generator):
+    """A pass of 0, 0, 2, 2, …"""
+    return torch.arange(len(target)) // 2 * 2
+
+
+def test_a_batch_tells_how_often_its_items_were_drawn_before_in_the_epoch():
+    """Two passes of 0 0 2 2 4, by batches of 3 and 2; an epoch begins at none."""
+    sampler = EpochBatches(rows(5), 3, sampler=twos, steps=4)
+    served = [(list(batch), batch.before) for batch in sampler]
+    assert served == [([0, 0, 2], [0, 1, 0]), ([2, 4], [1, 0]), ([0, 0, 2], [2, 3, 2]), ([2, 4], [3, 1])]
+    sampler.set_epoch(1)
+    assert [batch.before for batch in sampler] == [before for _, before in served]
+    halves = [list(EpochBatches(rows(4), 4, sampler=twos, rank=rank, world=2)) for rank in (0, 1)]
+    assert [(list(one), one.before) for (one,) in halves] == [([0, 2], [0, 0]), ([0, 2], [1, 1])]
+    assert all(batch.before == [0] * 8 for batch in EpochBatches(rows(16), 8)), "Shuffled repeats nothing"
+    both = copy.copy(list(batches(4, 2, batch_size=4, sampler=twos))[1])  # by pickle's protocol, as workers
+    assert both == [2, 2, *both[2:]] and both.before == [0, 1, *both.before[2:]] and type(both) is Drawn

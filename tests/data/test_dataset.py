@@ -9,7 +9,7 @@ import torch
 
 from kit.data.augment import SpecAugment
 from kit.data.augmenters import Augmenters
-from kit.data.batches import EpochBatches
+from kit.data.batches import Drawn, EpochBatches
 from kit.data.crops import EvenCrops, RandomCrops, WholeClips, WindowCrops
 from kit.data.dataset import SpectrogramDataset, Training, batch_loader
 from kit.data.features import MelFilterbank, Wave
@@ -392,6 +392,23 @@ def test_wave_augmentations_have_seeds_of_their_own(waves):
     alone, seeds["one"] = seeds["one"], []
     training_set(waves, augment=augment[:1]).__getitems__([0, 1])
     assert seeds["one"] == alone and len({*alone, *seeds["two"]}) == 4
+
+
+def test_a_row_that_is_drawn_again_has_other_draws(waves):
+    """Row 0 twice in a batch and once in a later one, and for a pseudo label; drawn once, its seed is as before."""
+    seeds, plans = [], []
+    augment = (OfWave(lambda wave, seed: seeds.append(seed) or wave),)
+    draw_mix = lambda items, epoch, generator: plans.append(torch.rand(1, generator=generator).item())  # noqa: E731
+    dataset = training_set(waves, 8, augment=augment, draw_mix=draw_mix, seed=5, rows=[0, 1, 0], n_real=2)
+    batches = [Drawn([0, 0, 1, 2], [0, 1, 0, 0]), Drawn([0, 1], [2, 1])]
+    mels = [dataset.__getitems__(batch).mel for batch in batches]
+    assert len(set(seeds)) == 6 and len(set(plans)) == 2
+    assert not torch.equal(mels[0][0], mels[1][0]), "the crop is another"
+    once = [int(np.random.SeedSequence((5, 0, row)).generate_state(1)[0]) for row in (0, 1)]
+    assert [seeds[0], seeds[2]] == once
+    dataset.__getitems__([0, 1])
+    assert seeds[6:] == once, "indices alone are drawn once"
+    assert torch.equal(dataset.__getitems__(batches[1]).mel, mels[1]) and seeds[8:] == seeds[4:6]
 
 
 @pytest.mark.parametrize("hop", [160, 400])

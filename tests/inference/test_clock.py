@@ -159,7 +159,44 @@ def test_a_disk_that_fills_leaves_a_whole_csv_under_a_clock(run_a, sounds, tmp_p
     monkeypatch.setattr("kit.inference.packing.Packing.step", full)
     table, told = under_a_clock(run_a, sounds, tmp_path / "s.csv", monkeypatch, 0.001)
     assert "stopped by an error" in told[0] and "No space left on device: 'cache/features.bin'" in told[0]
-    assert "20 of 20 test rows got the class priors" in told[1]
+    assert "20 of 20 test rows got the class priors" in told[1] and "No space left" in told[1]
+    assert "2 of 2 folds were left out after an error" in told[2]
     with pytest.raises(OSError, match="No space left"):
         predict(run_a, sounds, out=tmp_path / "none.csv", cache=tmp_path / "other", progress=False)
     assert not (tmp_path / "none.csv").exists()
+
+
+@pytest.mark.parametrize("error", [OSError(13, "Permission denied", "x"), RuntimeError("shapes differ")])
+def test_an_error_of_another_kind_is_raised_under_a_clock_too(run_a, sounds, tmp_path, monkeypatch, error):
+    def fails(self, *_):
+        raise error
+
+    monkeypatch.setattr(Course, "_predict", fails)
+    with pytest.raises(type(error), match=str(error.args[-1] if len(error.args) == 1 else error.args[1])):
+        predict(run_a, sounds, out=tmp_path / "s.csv", minutes=5.0, cache=tmp_path, progress=False)
+
+
+def test_where_nothing_was_predicted_the_command_fails(run_a, sounds, tmp_path, monkeypatch, capsys):
+    from kit.__main__ import main
+
+    def fails(self, *_):
+        raise MemoryError("no memory")
+
+    monkeypatch.setattr(Course, "_predict", fails)
+    out = tmp_path / "s.csv"
+    options = ["--data", str(sounds.folder), "--out", str(out), "--minutes", "5", "--cache", str(tmp_path)]
+    assert main(["predict", str(run_a.folder), *options]) == 1
+    assert "no fold was predicted; " in capsys.readouterr().err
+    read_submission(out, sounds)
+
+
+def test_lists_of_numbers_are_told_by_example(capsys):
+    from kit.__main__ import main
+
+    for option, match in (
+        ("--folds", "must be numbers such as 0,1, got 'a'"),
+        ("--weights", "such as 0.3,0.7, got 'a'"),
+    ):
+        with pytest.raises(SystemExit):
+            main(["predict", "run", "--data", "d", "--out", "o.csv", option, "a"])
+        assert match in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Runs as files of other engines, held to PyTorch: both engines, masks and lengths, one fold and the mean, waves."""
+"""Runs as files of other engines, held to PyTorch: both engines, masks, lengths, waves, and what is refused."""
 
 import json
 
@@ -6,53 +6,18 @@ import numpy as np
 import pytest
 import torch
 
-from kit.competition.folds import Folds
-from kit.data.features import LogMel, Wave
 from kit.data.store import pack
-from kit.experiment import Experiment
 from kit.inference import export as export_module
 from kit.inference import onnx_graph
 from kit.inference.engines import load_engine
 from kit.inference.export import Options, export
 from kit.inference.onnx_nets import FromWave, MeanProbability
-from kit.models.conformer import Conformer
-from kit.models.heads import AMSoftmax
-from kit.models.net import Net
-from kit.models.pooling import GeM, SelfAttention
-from kit.models.timm_backbone import Timm
-from kit.models.transformer import Transformer
-from kit.training.checkpoint import load_model, save_best
-from kit.training.losses import BCE
-from kit.training.nets import build_net
+from kit.training.checkpoint import load_model
+from tests.inference.random_runs import CONFORMER, SHORT, random_run
 
 onnx = pytest.importorskip("onnx")
 for name in ("onnxscript", "onnxruntime", "openvino"):
     pytest.importorskip(name)
-
-CONFORMER = Net(Conformer(width=16, layers=1, heads=2, ff_width=32, kernel_size=5), SelfAttention(), AMSoftmax())
-TRANSFORMER = Net(Transformer(width=16, layers=1, heads=2, ff_width=32, frame_stack=2))
-TIMM = Net(Timm("test_efficientnet"), GeM())
-SHORT = LogMel(n_mels=40)
-
-
-def random_run(folder, store, net, folds=1, **fields):
-    """A finished run's folder, as export reads it, of nets with random weights."""
-    experiment = Experiment(name=folder.name, folds=Folds(2), crop_frames=24, net=net, **fields)
-    facts = {"priors": [1 / len(store.classes)] * len(store.classes), "task": store.task}
-    for fold in range(folds):
-        torch.manual_seed(fold)
-        model = build_net(experiment, len(store.classes), store.n_mels)
-        for module in model.modules():  # statistics as training leaves them, not 0 and 1
-            if isinstance(module, torch.nn.BatchNorm2d):
-                module.running_mean.normal_(std=0.1), module.running_var.uniform_(0.5, 2.0)
-        (folder / f"fold{fold}").mkdir(parents=True)
-        save_best(folder / f"fold{fold}", experiment, model.state_dict(), 0.5, 1, store.classes, store.n_mels)
-        (folder / f"fold{fold}/metrics.json").write_text(json.dumps(facts))
-        trained = {"trained_by": [{"data": store.folder.name}]}
-        (folder / f"fold{fold}/env.json").write_text(json.dumps(trained))
-    (folder / "experiment.json").write_text(json.dumps(experiment.to_dict()))
-    (folder / "metrics.json").write_text(json.dumps(facts))
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -199,22 +164,3 @@ def test_waves_of_several_lengths_are_padded_as_a_store_is():
     assert torch.allclose(mel[1, :2], alone, atol=1e-4)
     assert torch.allclose(mel[1, 2:], alone.mean(0).expand(2, -1), atol=1e-4)
     assert FromWave(SHORT, Both())(wave)[1] is None
-
-
-@pytest.mark.nightly
-@pytest.mark.parametrize("to", ["onnx", "openvino"])
-@pytest.mark.parametrize("net", [CONFORMER, TRANSFORMER, TIMM], ids=["conformer", "transformer", "timm"])
-def test_every_form_of_every_net(rainforest, to, net, work, request, capsys):
-    """Folds and their mean, log-mels outside and inside, in 32 bits and 16: export itself compares, or raises."""
-    cache = work / "cache"
-    waves = pack(rainforest, cache, SHORT, "wave", progress=False)
-    folder = work / request.node.name.replace("[", "-").strip("]")
-    run = random_run(folder, waves, net, folds=2, features=Wave(SHORT), loss=BCE())
-    for inside in ("outside", "inside"):
-        for mean in (False, True):
-            paths = export(run, to, out=folder / inside, mean=mean, mel=inside, cache=cache)
-            assert len(paths) == (1 if mean else 2)
-    (small,) = export(run, to, out=folder / "half", folds=[0], half=True, cache=cache)
-    weights = small.with_suffix(".bin") if to == "openvino" else small
-    assert weights.stat().st_size < (folder / "outside" / weights.name).stat().st_size
-    assert capsys.readouterr().out.count("largest difference from PyTorch") == 7

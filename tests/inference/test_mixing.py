@@ -47,3 +47,39 @@ def test_part_of_a_fold_counts_only_as_the_first(nets, sounds):
     notes = mixer.notes([])
     assert notes[0].startswith("15 of 20 test rows got the class priors, such as 't5.wav': 15 × no time was left")
     assert notes[1] == "1 of 2 folds were left out for time: a-s0 fold 1"
+
+
+def test_the_first_whole_fold_takes_the_place_of_a_part(nets, sounds):
+    part = filled(nets, 0.25)
+    part[5:] = np.nan
+    mixer = Mixer(nets[:2], sounds, None, "mean")
+    mixer.add(nets[0], part, False)
+    mixer.add(nets[1], filled(nets, 0.75), True)
+    np.testing.assert_array_equal(mixer.table().iloc[:, 1:], np.full((20, 3), 0.75, np.float32))
+    assert mixer.notes([]) == ["1 of 2 folds were left out for time: a-s0 fold 0"]
+
+
+def test_a_row_that_no_net_gives_a_number_for_is_not_blamed_on_time(nets, sounds):
+    silent = filled(nets, 0.5)
+    silent[4] = np.nan
+    mixer = Mixer(nets[:2], sounds, None, "mean")
+    for net in nets[:2]:
+        mixer.add(net, silent, True)
+    assert mixer.notes([]) == ["1 of 20 test rows got the class priors, such as 't4.wav': no fold gave a number for it"]
+
+
+def test_an_error_is_the_reason_where_it_ended_the_predictions(nets, sounds):
+    notes = Mixer(nets[:2], sounds, None, "mean").notes([], "no memory")
+    assert "20 × stopped by an error, no memory" in notes[0]
+    assert notes[1] == "2 of 2 folds were left out after an error (no memory): a-s0 fold 0, a-s0 fold 1"
+
+
+def test_weights_that_sum_to_more_than_1_by_rounding_leave_a_probability_of_1(nets, sounds):
+    """0.6, 0.3 and 0.1 of 1 are 1.0000000000000002 in the last bit."""
+    from kit.results.blend import weighted
+
+    mixer = Mixer(nets[:1], sounds, None, "mean")
+    mixer.add(nets[0], filled(nets, 1.0), True)
+    shares = np.array([0.6, 0.3, 0.1])
+    table = weighted([mixer.table()] * 3, shares / shares.sum())
+    assert table.iloc[:, 1:].to_numpy().max() == 1

@@ -1,5 +1,6 @@
 """Finished runs over test parts: the same bits as in training, other folders' classes and rows, faults, and kills."""
 
+import json
 import shutil
 import warnings
 from pathlib import Path
@@ -47,13 +48,14 @@ def test_the_submission_is_the_one_that_training_recorded(run_a, sounds, tmp_pat
 def test_log_mel_files_come_out_in_the_same_bits(voices, tmp_path):
     one = experiment("mels", crop_frames=24)
     (run,) = crossval(one, voices, tmp_path / "runs", cache=tmp_path, folds=(1,), n_jobs=1, threads=1, progress=False)
-    table = predict(run, voices, cache=tmp_path / "other", progress=False)
+    table = predict(run, voices, folds=[1], cache=tmp_path / "other", progress=False)
     pd.testing.assert_frame_equal(table, run.test, check_exact=True)
 
 
 def test_packed_waves_come_out_in_the_same_bits(sounds, tmp_path):
     run = train(experiment("waves", features=Wave(experiment().features)), sounds, tmp_path, folds=(0,))
-    pd.testing.assert_frame_equal(run_predict(run, sounds, tmp_path / "c"), run.test, check_exact=True)
+    table = run_predict(run, sounds, tmp_path / "c", folds=[0])
+    pd.testing.assert_frame_equal(table, run.test, check_exact=True)
 
 
 def test_recordings_of_several_labels_come_out_in_the_same_bits(rainforest, tmp_path):
@@ -61,7 +63,7 @@ def test_recordings_of_several_labels_come_out_in_the_same_bits(rainforest, tmp_
     one = experiment("r", features=mel, crop_frames=48, loss=BCE(), predict=Windows(overlap=8))
     (run,) = crossval(one, rainforest, tmp_path / "runs", cache=tmp_path, folds=(0,), n_jobs=1, threads=1,
                       progress=False)  # fmt: skip
-    table = predict(run, rainforest, cache=tmp_path / "other", progress=False)
+    table = predict(run, rainforest, folds=[0], cache=tmp_path / "other", progress=False)
     pd.testing.assert_frame_equal(table, run.test, check_exact=True)
 
 
@@ -185,7 +187,9 @@ def test_bad_input_is_one_line(run_a, sounds, rainforest, tmp_path):
     refused(run_a, sounds, "fold 4 is not finished; there are 0, 1", folds=[4], cache=tmp_path)
     refused([], sounds, "runs must name at least one run, got none")
     refused([run_a, run_a], sounds, "runs must be named once each, got 2 names of 1 runs")
-    refused(run_a, sounds, r"weights must be 1 numbers from 0, one a run, got \[0.5, 0.5\]", weights=[0.5, 0.5])
+    refused(
+        run_a, sounds, r"weights must be 1 number from 0, one a run and not all 0, got \[0.5, 0.5\]", weights=[0.5, 0.5]
+    )
     refused(run_a, sounds, 'weights must be None where how is not "mean", got how', weights=[1.0], how="rank mean")
     refused(run_a, sounds, "how must be a way to mix runs, got 'meen'", how="meen")
     refused(run_a, sounds, "minutes must be above 0, got 0", minutes=0)
@@ -206,7 +210,6 @@ def test_runs_of_other_classes_or_images_are_refused(run_a, voices, tmp_path):
 
 def test_weights_are_held_to_their_digests(run_a, sounds, tmp_path):
     import hashlib
-    import json
 
     folder = copied(run_a, tmp_path)
     best = folder / "fold0/best.pt"
@@ -222,8 +225,6 @@ def test_weights_are_held_to_their_digests(run_a, sounds, tmp_path):
 
 
 def test_a_run_without_written_priors_takes_them_from_the_other_folds(run_a, sounds, tmp_path):
-    import json
-
     folder = copied(run_a, tmp_path)
     for fold in (0, 1):
         path = folder / f"fold{fold}/metrics.json"
@@ -290,6 +291,63 @@ def test_an_exported_net_is_given_the_same_batches(run_a, sounds, tmp_path, monk
 def test_a_fold_that_stopped_at_the_end_of_its_minutes_is_predicted_too(run_a, sounds, tmp_path):
     folder = copied(run_a, tmp_path)
     (folder / "fold1/metrics.json").rename(folder / "fold1/so_far.json")
-    pd.testing.assert_frame_equal(run_predict(folder, sounds, tmp_path), run_a.test, check_exact=True)
+    with pytest.warns(UserWarning, match="a-s0 fold 1: is unfinished, after 1 of 1 epochs"):
+        pd.testing.assert_frame_equal(run_predict(folder, sounds, tmp_path), run_a.test, check_exact=True)
     (folder / "fold1/so_far.json").unlink()
     refused(folder, sounds, "fold 1 is not finished; there are 0", folds=[0, 1], cache=tmp_path)
+
+
+def test_a_fold_that_is_gone_is_told_and_not_left_out(run_a, sounds, tmp_path):
+    folder = copied(run_a, tmp_path)
+    shutil.rmtree(folder / "fold1")
+    refused(folder, sounds, "fold 1 is listed in metrics.json and is not there; .* by --folds 0", cache=tmp_path)
+    table = run_predict(folder, sounds, tmp_path, folds=[0])
+    pd.testing.assert_frame_equal(table, pd.read_parquet(folder / "fold0/test.parquet"), check_exact=True)
+
+
+def test_fewer_folds_than_the_experiment_has_are_told(run_a, sounds, tmp_path):
+    folder = copied(run_a, tmp_path)
+    shutil.rmtree(folder / "fold1")
+    facts = json.loads((folder / "metrics.json").read_text())
+    facts["folds"].pop("1")
+    (folder / "metrics.json").write_text(json.dumps(facts))
+    with pytest.warns(UserWarning, match="a-s0: 1 of 2 folds were trained, the mean is over those"):
+        run_predict(folder, sounds, tmp_path)
+
+
+def test_a_missing_export_is_an_error_under_a_clock_too(run_a, sounds, tmp_path):
+    refused(run_a, sounds, "exported/fold0.onnx: no such file", FileNotFoundError, engine="onnx", minutes=1.0,
+            out=tmp_path / "s.csv", cache=tmp_path)  # fmt: skip
+    assert not (tmp_path / "s.csv").exists()
+
+
+def test_a_row_of_which_a_net_gives_nan_costs_that_fold_its_say_alone(run_a, sounds, tmp_path, monkeypatch):
+    real = FoldServing.batches
+
+    def nan(self, batches, threads):
+        for positions, probability in real(self, batches, threads):
+            if self.net.fold == 0:
+                probability[positions == 5] = np.nan
+            yield positions, probability
+
+    monkeypatch.setattr(FoldServing, "batches", nan)
+    with pytest.warns(UserWarning, match="of 1 test rows, such as 't5.wav', some folds gave NaN"):
+        table = run_predict(run_a, sounds, tmp_path, minutes=5.0, out=tmp_path / "s.csv").set_index("id")
+    folds = [pd.read_parquet(run_a.folder / f"fold{fold}/test.parquet").set_index("id") for fold in (0, 1)]
+    expected = (folds[0] + folds[1]) / 2
+    expected.loc["t5.wav"] = (1 / 3 + folds[1].loc["t5.wav"]) / 2
+    pd.testing.assert_frame_equal(table, expected.astype(np.float32), atol=1e-6)
+
+
+def test_out_is_judged_before_any_work(run_a, sounds, tmp_path):
+    (tmp_path / "file").touch()
+    refused(run_a, sounds, "out must be a file, got the folder", out=tmp_path)
+    refused(run_a, sounds, "out must be a file in a folder, got .*/file/s.csv, and .*/file is a file",
+            out=tmp_path / "file/s.csv")  # fmt: skip
+
+
+def test_a_list_of_digests_that_is_none_is_one_line(run_a, sounds, tmp_path):
+    folder = copied(run_a, tmp_path)
+    for value, match in (("[1]", "must hold a JSON object, got a list"), ('{"a": 1}', "a must have a digest, got 1")):
+        (folder / "sha256.json").write_text(value)
+        refused(folder, sounds, f"sha256.json: {match}")

@@ -1,5 +1,6 @@
 """How cores are filled, and that a measurement's seconds are those of a unit."""
 
+import multiprocessing
 from dataclasses import replace
 
 import pytest
@@ -44,8 +45,61 @@ def test_seconds_a_unit_by_hand(fold, monkeypatch):
 
 def test_the_fastest_split_is_taken(fold, monkeypatch):
     seconds = {Split(1, 2): 3.0, Split(2, 1): 2.0}
-    monkeypatch.setattr(rates, "unit_seconds", lambda _, split: seconds[split])
-    assert fastest(fold, list(seconds)) == (Split(2, 1), 2.0)
+    monkeypatch.setattr(rates, "unit_seconds", lambda _, split, most: seconds[split])
+    assert list(fastest(fold, list(seconds)).items()) == [(Split(2, 1), 2.0), (Split(1, 2), 3.0)]
+    assert fastest(fold, list(seconds), most=0.0) == {}
+
+
+def test_measuring_stops_at_its_share(fold, monkeypatch):
+    """Ticks of 6 s: within 5 s the first batch alone is served, within 15 s one after it."""
+    served, real = [], FoldServing.batches
+
+    def counted(self, batches, threads):
+        for positions, probability in real(self, [[at] for batch in batches for at in batch], threads):
+            served.append(len(positions))
+            yield positions, probability
+
+    fold.serving.batches = [[at] for batch in fold.serving.batches for at in batch]  # ten, of one clip each
+    monkeypatch.setattr(FoldServing, "batches", counted)
+    for most, clips in ((5.0, 1), (12.0, 2), (18.0, 3)):
+        ticks = iter(range(0, 600, 6))
+        monkeypatch.setattr(rates.time, "monotonic", lambda ticks=ticks: float(next(ticks)))
+        assert unit_seconds(fold, Split(1, 1), most) == pytest.approx(6 / 48)
+        assert len(served) == clips
+        served.clear()
+
+
+def test_processes_that_are_not_done_in_their_share_are_not_chosen(fold, monkeypatch):
+    def late(*_, timeout):
+        assert timeout == pytest.approx(5.0, abs=0.5)
+
+        def call(_):
+            raise multiprocessing.TimeoutError  # as joblib does
+
+        return call
+
+    monkeypatch.setattr(rates.joblib, "Parallel", late)
+    assert unit_seconds(fold, Split(2, 1), 5.0) == float("inf")
+
+
+def test_a_way_to_fill_the_cores_is_chosen_once_for_all_runs(run_a, run_b, sounds, work, monkeypatch):
+    from kit.inference import course as module
+
+    tried = []
+
+    def rates_of(serving, splits, most):
+        tried.append(serving.net.run.name)
+        return {split: 0.5 for split in splits}
+
+    monkeypatch.setattr(module, "fastest", rates_of)
+    monkeypatch.setattr(module, "unit_seconds", lambda *_: 1.0)
+    monkeypatch.setattr(module.joblib, "cpu_count", lambda: 4)
+    clock = Clock(10)
+    course = Course([*fold_nets(run_a), *fold_nets(run_b)], sounds, clock, Options(work / "cache"))
+    course._open()
+    course._measure()
+    assert tried == ["a-s0"] and set(course.splits.values()) == {Split(4, 1)}
+    assert clock.longest > 0
 
 
 def test_another_process_makes_the_same_serving_again(fold):

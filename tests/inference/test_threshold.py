@@ -1,4 +1,4 @@
-"""Submissions of lists: named from the threshold on that was chosen on out-of-fold rows, in predict and in the kernel."""
+"""Submissions of lists name labels from a threshold on, in predict and in the kernel; it comes from oof rows."""
 
 import json
 import shutil

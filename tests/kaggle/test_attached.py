@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kit.kaggle.attached import LIST, WHEELS, bring_runs, find_weights, flat_name, runs_in
+from kit.kaggle.attached import LIST, WHEELS, find_weights, flat_name, runs_in
 from kit.kaggle.serve import install
 from kit.kaggle.weights import gather
 
@@ -83,26 +83,6 @@ def test_a_path_that_leads_elsewhere_is_refused(root, tmp_path):
     sha256 = gather({"../../x": tmp_path / "x"}, root / "birds-weights")
     with pytest.raises(ValueError, match=r"must name paths below one folder, got '../../x'"):
         find_weights(sha256, SOURCE)
-
-
-@pytest.mark.parametrize("mount", ["notebooks/ben/Train-It", "train-it"])
-def test_the_runs_of_a_former_kernel_are_gone_on_with(root, tmp_path, monkeypatch, capsys, mount):
-    for name in ("oof.parquet", "fold0/last.pt", "fold0/log.csv"):
-        path = root / mount / "runs/birds-full/a-s0" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("theirs")
-        path.chmod(0o444)
-    (root / mount / "submission.csv").write_text("x")
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "runs/birds-full/a-s0").mkdir(parents=True)
-    (tmp_path / "runs/birds-full/a-s0/oof.parquet").write_text("mine")
-    bring_runs("ben/train-it")
-    bring_runs("ben/train-it")
-    assert capsys.readouterr().out == "runs of ben/train-it: 2 files\nruns of ben/train-it: nothing new in its output\n"
-    run = tmp_path / "runs/birds-full/a-s0"
-    assert (run / "oof.parquet").read_text() == "mine" and not (tmp_path / "submission.csv").exists()
-    assert (run / "fold0/last.pt").read_text() == "theirs"
-    (run / "fold0/last.pt").write_text("can be written")
 
 
 def test_a_package_comes_from_its_wheel(tmp_path, capsys):

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -16,13 +17,21 @@ from kit.experiment import Experiment
 from kit.inference.export import export
 from kit.inference.predict import predict
 from kit.kaggle import uploads
+from kit.kaggle.attached import find_weights, runs_in
 from kit.kaggle.infer import Inference
+from kit.kaggle.serve import leave_priors, predict_here
+from kit.kaggle.weights import files_of_runs, gather
 from kit.models.conformer import Conformer
 from kit.models.net import Net
 from kit.results.ledger import read_ledger
+from kit.results.place_priors import SitePrior
+from kit.results.post import post_processed
+from kit.results.post_file import save_post
+from kit.results.post_windows import FilePeak, Smooth
 from kit.training.crossval import crossval
 from kit.training.loop import Loop
 from kit.training.losses import BCE
+from kit.training.runs import load_run
 
 ROOT = Path(__file__).parents[2]
 spec = importlib.util.spec_from_file_location("birdclef_folders", ROOT / "tests/competition/birdclef_folders.py")
@@ -118,6 +127,40 @@ def test_rows_that_the_sample_did_not_have_are_predicted(push, kernel, kit, run,
     check(kit, csv, filled)
     predict(run, filled, out=tmp_path / "home.csv", cache=tmp_path / "cache", progress=False, threads=1)
     assert csv.read_bytes() == (tmp_path / "home.csv").read_bytes()
+
+
+def test_post_processing_is_sent_along_and_is_there_what_it_is_at_home(run, filled, tmp_path, monkeypatch, capsys):
+    """Of two runs the first one's, after their mean; what arrives is found as in a kernel, and no server is needed."""
+    run, other = (shutil.copytree(run, tmp_path / "runs" / name) for name in ("birds-s0", "other"))
+    oof = pd.read_parquet(run / "oof.parquet")
+    oof.assign(fold=np.where(oof["id"].str.contains("S05"), 0, 1)).to_parquet(run / "oof.parquet")  # windows in each
+    save_post(run, (SitePrior(added=1.0), FilePeak(), Smooth()), open_competition(filled))
+    monkeypatch.setenv("KIT_INPUT", str(tmp_path / "input"))
+    monkeypatch.chdir(tmp_path)
+    files = files_of_runs([run, other], post=True)
+    assert {"runs/00/birds-s0/post.json", "runs/00/birds-s0/oof.parquet"} < set(files)
+    assert not any(name.startswith("runs/01/") and name.endswith(("post.json", "oof.parquet")) for name in files)
+    weights = find_weights(gather(files, tmp_path / "input/datasets/weights"), WEIGHTS)
+    competition = leave_priors(filled)
+    there = predict_here(runs_in(weights), competition, 10.0, post=True, threads=1, progress=False)
+    plain = predict([run, other], filled, cache=tmp_path / "cache", progress=False, threads=1)
+    capsys.readouterr()
+    home = predict([run, other], filled, out=tmp_path / "home.csv", cache=tmp_path / "cache", threads=1, post=True)
+    assert "post-processed by SitePrior(added=1.0), FilePeak, Smooth, fitted on the out-of-fold rows of birds-s0" in (
+        "".join(capsys.readouterr())
+    )
+    parts = (SitePrior(added=1.0), FilePeak(), Smooth())
+    pd.testing.assert_frame_equal(home, post_processed(plain, load_run(run), parts, competition), check_exact=True)
+    pd.testing.assert_frame_equal(there, home, check_exact=True)
+    assert Path("submission.csv").read_bytes() == Path("home.csv").read_bytes()
+    assert not home.drop(columns="id").equals(plain.drop(columns="id"))
+    again = predict([other, run], filled, cache=tmp_path / "cache", progress=False, threads=1, post=run / "post.json")
+    pd.testing.assert_frame_equal(again, home)
+    (run / "post.json").unlink()
+    with pytest.raises(FileNotFoundError, match="post.json: no such file; kit.save_post writes post.json beside oof"):
+        files_of_runs([run], post=True)
+    with pytest.raises(FileNotFoundError, match=r"post.json: no such file; kit.save_post\(run, parts, competition\)"):
+        predict(run, filled, cache=tmp_path / "cache", progress=False, post=True)
 
 
 @pytest.mark.nightly
@@ -233,5 +276,6 @@ def test_a_notebook_or_runs_and_not_both(account, kit, run):
 
 def test_what_the_call_is_given():
     assert Inference().options(2) == ""
+    assert Inference(post=True).options(1) == ", post=True"
     given = Inference(engine="onnx", how="rank mean", shares=(0.25, 0.75)).options(2)
     assert given == ", engine='onnx', how='rank mean', weights=(0.25, 0.75)"

@@ -24,11 +24,13 @@ def code_cells(path):
     return [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
 
 
-def test_notebooks_run_and_leave_submissions_that_are_accepted(executed, voices, rainforest):
+def test_notebooks_run_and_leave_submissions_that_are_accepted(executed, voices, rainforest, chorus):
     ledger = read_ledger(executed / "submissions/ledger.csv")
     assert {"simple", "medium", "strong", "boss", "timm", "blend"} <= set(ledger["name"])
-    assert ledger[["cv", "public", "private"]].notna().all(axis=None)
-    known = {competition.folder.name: competition for competition in (voices, rainforest)}
+    assert ledger["cv"].notna().all()
+    scored = ledger["competition"] != chorus.folder.name  # whose test is empty until its second run
+    assert ledger[scored][["public", "private"]].notna().all(axis=None)
+    known = {competition.folder.name: competition for competition in (voices, rainforest, chorus)}
     assert set(ledger["competition"]) == set(known)
     for file, name in zip(ledger["file"], ledger["competition"], strict=True):
         check_submission(executed / file, known[name])

@@ -139,6 +139,20 @@ def test_fitted_weights_are_where_the_loss_is_least():
     assert fit_weights(target, models)[0] == pytest.approx(best, abs=2e-3)
 
 
+def test_unknown_pairs_have_no_say():
+    """Of two models one is right on all known pairs; a pair that is unknown, and mostly there, is not absent."""
+    rng = np.random.default_rng(0)
+    truth = (rng.random((400, 20)) < 0.3).astype(int)
+    models = np.stack([np.where(truth == 1, 0.9, 0.1), np.full(truth.shape, 0.05)])
+    target = np.where((truth == 1) & (rng.random(truth.shape) < 0.8), -1, truth)
+    known = target >= 0
+    pairs = np.stack([model[known] for model in models])[:, :, None]  # each as a row of one class
+    assert fit_weights(target, models) == pytest.approx(fit_weights(target[known][:, None], pairs))
+    assert fit_weights(target, models)[0] > 0.95
+    with pytest.raises(ValueError, match="target must have at least one known pair for weights to be fitted, got none"):
+        fit_weights(np.full((2, 3), -1), models[:, :2, :3])
+
+
 def test_a_model_of_noise_gets_nothing_and_equals_share():
     rng = np.random.default_rng(0)
     target = rng.integers(0, 3, 2000)

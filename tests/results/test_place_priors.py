@@ -14,7 +14,8 @@ def rows_at(probability, site=None, hour=None):
     n, nowhere = len(probability), np.full(len(probability), np.nan)
     site = np.array([""] * n if site is None else site, dtype=object)
     hour = nowhere if hour is None else np.asarray(hour, dtype=float)
-    return Rows(("x",), np.arange(n), np.asarray(probability)[:, None], np.array(["f"] * n), nowhere, site, hour)
+    file = np.array(["f"] * n)
+    return Rows(("x",), np.arange(n), np.asarray(probability)[:, None], file, nowhere, site, hour, nowhere)
 
 
 def test_odds_by_hand():

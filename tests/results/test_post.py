@@ -60,13 +60,15 @@ def world():
     train = pd.DataFrame({"id": [f"f{n}_{s}" for n, s in zip(file, np.tile(np.arange(WINDOWS), FILES), strict=True)]})
     train = train.assign(path=[f"{n}.ogg" for n in file], start_seconds=np.tile(5.0 * np.arange(WINDOWS), FILES))
     clips = pd.DataFrame({"id": [f"c{n}" for n in range(30)], "path": [f"c{n}.ogg" for n in range(30)]})
-    train = pd.concat([train, clips.assign(start_seconds=np.nan)], ignore_index=True)
+    train = pd.concat([train.assign(end_seconds=train["start_seconds"] + 5), clips], ignore_index=True)
     target = np.vstack([target, rng.random((30, 3)) < 0.4])
     probability = 1 / (1 + np.exp(-(1.0 * (2 * target - 1) + rng.normal(0, 1.5, target.shape))))
     label = [" ".join([*(name for name, there in zip(CLASSES, row, strict=True) if there), "-*"]) for row in target]
     oof = pd.DataFrame({"id": train["id"], "fold": np.append(file % 3, np.arange(30) % 3), "label": label})
     oof = pd.concat([oof.assign(group=train["path"]), pd.DataFrame(probability, columns=CLASSES)], axis=1)
-    test = pd.DataFrame({"id": ["t_0", "t_5"], "path": "t.ogg", "start_seconds": [0.0, 5.0]})
+    test = pd.DataFrame(
+        {"id": ["t_0", "t_5"], "path": "t.ogg", "start_seconds": [0.0, 5.0], "end_seconds": [5.0, 10.0]}
+    )
     facts = {"seed": 0, "metric": "roc_auc", "cluster": "group", "task": "multi"}
     run = Run("mine-s0", {"name": "mine"}, facts, oof)
     run.__dict__["test"] = pd.DataFrame({"id": ["t_5", "t_0"], "x": [0.2, 0.6], "y": [0.5, 0.5], "z": [0.0, 1.0]})
@@ -90,9 +92,9 @@ def test_labels_of_a_fold_do_not_matter_to_it(world):
     run, competition = world
     rows, fold, target = rows_of(run.oof, competition), run.oof["fold"].to_numpy(), run.target
     parts = [Tuned(FilePeak(), "power", (0.0, 1.0)), ClassPriors()]
-    own = fitted_on_others(parts, rows, target, fold, ROC)
+    own = fitted_on_others(parts, rows, target, fold, METRICS["lwlrap"])
     other = np.where((fold == 1)[:, None], 1 - target, target)
-    again = fitted_on_others(parts, rows, other, fold, ROC)
+    again = fitted_on_others(parts, rows, other, fold, METRICS["lwlrap"])
     assert np.array_equal(own[fold == 1], again[fold == 1]) and not np.array_equal(own[fold == 2], again[fold == 2])
 
 

@@ -10,8 +10,9 @@ from kit.results.post_rows import rows_of
 FILE = "train_soundscapes/BC2026_Train_0001_S05_20250227_010002.ogg"
 TRAIN = pd.DataFrame(
     {"id": ["clip", "s_5", "s_10"], "path": ["train_audio/a/XC1.ogg", FILE, FILE], "start_seconds": [np.nan, 0.0, 5.0]}
-)
-TEST = pd.DataFrame({"id": ["t_5"], "path": ["test_soundscapes/H02_20230420_112000.ogg"], "start_seconds": [0.0]})
+).assign(end_seconds=[np.nan, 5.0, 10.0])
+TEST = pd.DataFrame({"id": ["t_5"], "path": ["test_soundscapes/H02_20230420_112000.ogg"]})
+TEST = TEST.assign(start_seconds=0.0, end_seconds=4.0)
 COMPETITION = SimpleNamespace(train=TRAIN, test=TEST, folder=Path("bird"))
 
 
@@ -21,6 +22,7 @@ def test_rows_know_their_file_second_site_and_hour():
     assert rows.classes == ("x", "y") and rows.probability.tolist() == [[0.1, 0.5], [0.2, 0.5], [0.3, 0.5]]
     assert rows.file.tolist() == [FILE, "train_audio/a/XC1.ogg", TEST["path"][0]]
     assert rows.second[[0, 2]].tolist() == [5, 0] and rows.windows.tolist() == [True, False, True]
+    assert rows.length_seconds[[0, 2]].tolist() == [5, 4] and np.isnan(rows.length_seconds[1])
     assert rows.site.tolist() == ["S05", "", "H02"]
     assert rows.hour[[0, 2]].tolist() == [1, 11] and np.isnan(rows.hour[1])
     some = rows.take(np.array([True, False, True]))
@@ -29,7 +31,7 @@ def test_rows_know_their_file_second_site_and_hour():
 
 
 def test_a_table_without_stretches_has_whole_files():
-    train, test = TRAIN.drop(columns="start_seconds"), TEST.drop(columns="start_seconds")
+    train, test = (table.drop(columns=["start_seconds", "end_seconds"]) for table in (TRAIN, TEST))
     plain = SimpleNamespace(train=train, test=test, folder=Path("bird"))
     assert not rows_of(pd.DataFrame({"id": ["clip", "s_5"], "x": 0.5}), plain).windows.any()
 

@@ -8,20 +8,20 @@ from kit.results.post_rows import Rows
 from kit.results.post_windows import FilePeak, Smooth
 
 
-def rows_at(probability, second, file=None):
+def rows_at(probability, second, file=None, length=5.0):
     n = len(second)
     file = np.array(["f"] * n if file is None else file, dtype=object)
     probability = np.asarray(probability, dtype=float).reshape(n, -1)
     return Rows(
         ("x", "y")[: probability.shape[1]], np.arange(n), probability, file, np.asarray(second, dtype=float),
-        np.array([""] * n, dtype=object), np.full(n, np.nan),
+        np.array([""] * n, dtype=object), np.full(n, np.nan), np.where(np.isnan(second), np.nan, length),
     )  # fmt: skip
 
 
 def applied(part, rows):
     kept = rows.probability.copy()
     found = part.fit(rows, None, METRICS["roc_auc"])(rows)
-    assert np.array_equal(rows.probability, kept) and found.shape == kept.shape
+    assert np.array_equal(rows.probability, kept, equal_nan=True) and found.shape == kept.shape
     return found
 
 
@@ -50,6 +50,23 @@ def test_rows_in_any_order_gaps_and_other_files():
 def test_overlapping_windows_are_as_far_apart_as_their_hop():
     rows = rows_at([0.8, 0.4, 0.0], [0, 2.5, 5.0])
     assert applied(Smooth((1, 2, 1)), rows)[1, 0] == pytest.approx(0.4)
+
+
+def test_windows_far_apart_are_no_neighbours():
+    """Of 5 s each, a step of 30 s or of 10 s leaves room for another window; one of 6 s does not."""
+    for step in (30, 10):
+        rows = rows_at([0.8, 0.4], [0, step])
+        assert applied(Smooth((1, 2, 1)), rows)[:, 0] == pytest.approx([0.8, 0.4])
+    assert applied(Smooth((1, 2, 1)), rows_at([0.8, 0.5], [0, 6]))[:, 0] == pytest.approx([0.7, 0.6])
+
+
+def test_a_row_without_a_number_spoils_its_neighbours_alone():
+    """The last row's NaN is of another file; amid a file it reaches as far as the taps that have weight."""
+    rows = rows_at([0.8, 0.4, np.nan], [0, 5, 0], ["f", "f", "g"])
+    found = applied(Smooth((1, 2, 1)), rows)[:, 0]
+    assert found[:2] == pytest.approx([2 / 3, 1.6 / 3]) and np.isnan(found[2])
+    amid = applied(Smooth((1, 2, 0)), rows_at([0.8, np.nan, 0.4, 0.2], [0, 5, 10, 15]))[:, 0]
+    assert np.isnan(amid).tolist() == [False, True, True, False]
 
 
 def test_half_hops_do_not_fall_together():

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from kit.competition.metrics import lwlrap
-from kit.results.priors import apply_scale, cross_fitted, fit_scale
+from kit.competition.metrics import METRICS, lwlrap
+from kit.results.priors import LEAST_GAIN, PASSES, STEPS, ClassPriors, apply_scale, cross_fitted, fit_scale
 
 
 def test_a_scale_multiplies_the_odds():
@@ -48,6 +48,30 @@ def test_the_scale_of_a_class_that_is_too_sure_is_found(biased):
     scale = fit_scale(target, probability)
     assert scale[0] == scale.min() < 0.4 and np.log(scale).mean() == pytest.approx(0)
     assert lwlrap(target, apply_scale(probability, scale)) > lwlrap(target, probability) + 0.02
+
+
+def test_the_scale_is_that_of_ranking_anew_at_each_step():
+    rng = np.random.default_rng(3)
+    target = rng.choice([-1, 0, 1], (60, 5), p=[0.1, 0.6, 0.3])
+    target[:, 3] = 0  # never there
+    probability = rng.integers(1, 8, (60, 5)) / 8  # with ties
+    logit = np.log(probability) - np.log1p(-probability)
+    shift, best = np.zeros(5), lwlrap(target, logit)
+    for number in list(range(5)) * PASSES:
+        for step in np.log(STEPS):
+            moved = shift + step * (np.arange(5) == number)
+            if (score := lwlrap(target, logit + moved)) > best + LEAST_GAIN:
+                best, shift = score, moved
+    assert fit_scale(target, probability) == pytest.approx(np.exp(shift - shift.mean())) and np.ptp(shift) > 1
+
+
+@pytest.mark.parametrize("name", ["roc_auc", "cmap", "padded_cmap"])
+def test_a_metric_that_a_scale_cannot_change_is_refused(name, biased):
+    target, probability = biased
+    scaled = apply_scale(probability, np.array([0.25, 0.5, 1, 2, 3, 4]))
+    assert METRICS[name](target, scaled) == pytest.approx(METRICS[name](target, probability), abs=1e-12)
+    with pytest.raises(ValueError, match=f"metric of ClassPriors must compare the classes of a row, .* got {name}$"):
+        ClassPriors().fit(None, target, METRICS[name])
 
 
 def test_unknown_pairs_count_as_absent_and_rows_without_a_label_as_nothing(biased):

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from kit.competition.labels import known_text
-from kit.competition.threshold import HALF, at_half, best_threshold
+from kit.competition.threshold import at_half, best_threshold
 from kit.results.threshold import thresholded
 from kit.training.runs import Run
 

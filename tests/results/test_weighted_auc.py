@@ -31,6 +31,16 @@ def test_it_is_roc_auc_of_repeated_rows():
     assert found == pytest.approx(expected, abs=1e-12)
 
 
+def test_a_class_costs_a_bin_for_each_score_that_has_it_and_not_a_row():
+    """Of 3,000 rows, 5 of which have the class, there are 11 bins: 5 scores, and between, below and above them."""
+    rng = np.random.default_rng(2)
+    target, probability = np.zeros((3000, 1), dtype=int), rng.random((3000, 1))
+    target[:5] = 1
+    scored = WeightedRocAuc(target, probability)
+    assert [bins.shape for _, bins, _, _ in scored.classes] == [(11, 3000)]
+    assert scored(np.ones((3000, 1))) == pytest.approx(roc_auc(target, probability))
+
+
 def test_it_is_scikit_learns_with_weights():
     rng = np.random.default_rng(1)
     target, probability, weights = rng.integers(0, 2, (50, 3)), rng.random((50, 3)), rng.random(50)

@@ -17,6 +17,7 @@ from kit.models.net import Net
 from kit.results.bootstrap import paired
 from kit.studies import rounds
 from kit.studies.rounds import Round, round_table, run_rounds
+from kit.training.identity import trained_by
 from kit.training.loop import Loop
 from kit.training.losses import BCE
 from kit.training.runs import Run
@@ -84,6 +85,14 @@ def test_each_round_is_labelled_by_the_last_until_one_gains_nothing(world):
     assert table["name"][3] == "student-round3" and table["gain"][1] == str(gain)
 
 
+def test_a_rounds_score_is_found_once(world, monkeypatch):
+    called = []
+    monkeypatch.setattr(rounds, "mean_score", lambda runs, metric: called.append(runs) or 0.5)
+    done = run_rounds(BASE, STUDENT, COMPETITION, most=1, say=world.said.append)
+    assert round_table(done)["roc_auc"].tolist() == ["0.5", "0.5"] and [str(one) for one in done] == world.said
+    assert called == [one.runs for one in done]
+
+
 def test_rounds_end_at_the_most(world):
     done = run_rounds(BASE, BASE.but(name="student"), COMPETITION, most=1, say=world.said.append)
     assert [one.helps for one in done] == [True, True] and world.trained[1].pseudo == SoftLabels("labels1.parquet")
@@ -140,6 +149,8 @@ def test_a_round_on_recordings(rainforest, tmp_path):
         cache=tmp_path / "cache", n_jobs=1, threads=1, progress=False,
     )  # fmt: skip
     assert done[1].labels.exists() and done[1].gain is not None
+    teacher, student = (trained_by(one.runs[0].folder / "fold0")[-1]["data"] for one in done)
+    assert student.startswith(f"{teacher}+"), "only the student's store has the unlabelled rows"
     labelled = pd.read_parquet(done[1].labels)
     assert set(labelled["id"]) == set(others["id"]) and labelled["fold"].nunique() == 2
     assert done[1].runs[0].experiment["pseudo"]["file"] == str(done[1].labels)

@@ -17,6 +17,7 @@ from kit.training.distil import Distil, relation_distance, row_distance, teacher
 from kit.training.finish import BaseSession
 from kit.training.loader import train_loader
 from kit.training.losses import BCE, CrossEntropy
+from kit.training.pseudo import LeakError
 
 NAN = math.nan
 CPU = SimpleNamespace(device=torch.device("cpu"), process_index=0, num_processes=1)
@@ -43,10 +44,20 @@ def test_probabilities_of_several_labels_by_hand():
 
 
 def test_probabilities_of_one_label_by_hand():
-    """Logits (ln 3, 0) are 0.75 and 0.25: −0.5 ln 0.75 − 0.5 ln 0.25; a row with an unknown class does not count."""
-    logits, teacher = torch.tensor([[math.log(3), 0.0], [1.0, 2.0]]), torch.tensor([[0.5, 0.5], [NAN, 1.0]])
+    """Logits (ln 3, 0) are 0.75 and 0.25: −0.5 ln 0.75 − 0.5 ln 0.25; a row without a teacher does not count."""
+    logits, teacher = torch.tensor([[math.log(3), 0.0], [1.0, 2.0]]), torch.tensor([[0.5, 0.5], [NAN, NAN]])
     expected = -0.5 * math.log(0.75) - 0.5 * math.log(0.25)
     assert row_distance(logits, teacher).item() == pytest.approx(expected)
+    assert row_distance(logits, torch.full((2, 2), NAN)) == 0
+
+
+def test_of_one_label_the_classes_that_a_teacher_knows_are_compared():
+    """Of (ln 3, 0) and an unknown third, whatever its logit, 0.75 and 0.25; of a teacher's 0.6 and 0.2, ¾ and ¼."""
+    logits = torch.tensor([[math.log(3), 0.0, 9.0], [1.0, 2.0, 3.0]], requires_grad=True)
+    loss = row_distance(logits, torch.tensor([[0.6, 0.2, NAN], [NAN] * 3]))
+    assert loss.item() == pytest.approx(-0.75 * math.log(0.75) - 0.25 * math.log(0.25))
+    loss.backward()  # there both agree: no pull, and none on what nobody knows
+    assert logits.grad.flatten().tolist() == pytest.approx([0.0] * 6, abs=1e-6)
 
 
 def test_relations_by_hand():
@@ -115,7 +126,7 @@ def files(store, tmp_path):
     ids = store.index["id"].iloc[store.rows("train")].to_numpy()[1:]
     rng = np.random.default_rng(0)
     probability = rng.dirichlet(np.ones(len(store.classes)), len(ids)).astype(np.float32)
-    table = pd.DataFrame(probability, columns=store.classes).assign(id=ids, fold=0, label="x")
+    table = pd.DataFrame(probability, columns=store.classes).assign(id=ids, label="x")
     table.to_parquet(tmp_path / "p.parquet")
     np.savez(tmp_path / "p.npz", id=ids.astype(str), probability=probability, classes=np.array(store.classes))
     np.savez(tmp_path / "e.npz", id=ids.astype(str), embedding=rng.normal(size=(len(ids), 5)))
@@ -126,12 +137,13 @@ def test_a_teachers_word_is_found_by_id(store, files):
     folder, ids, probability = files
     rows = store.rows("train")
     for name in ("p.parquet", "p.npz"):
-        said = Distil(str(folder / name)).teacher(store, rows)(rows)
+        said = Distil(str(folder / name), outside=True).teacher(store, rows)(rows)
         assert torch.equal(said[1:], torch.from_numpy(probability)) and said[0].isnan().all()
-    assert Distil(str(folder / "e.npz"), of="embedding").teacher(store, rows)(rows[1:]).shape == (len(ids), 5)
+    embedding = Distil(str(folder / "e.npz"), of="embedding", outside=True).teacher(store, rows)
+    assert embedding(rows[1:]).shape == (len(ids), 5)
     few = pd.read_parquet(folder / "p.parquet")[["id", store.classes[1], "label"]]
     few.to_parquet(folder / "few.parquet")
-    said = Distil(str(folder / "few.parquet")).teacher(store, rows)(rows[1:])
+    said = Distil(str(folder / "few.parquet"), outside=True).teacher(store, rows)(rows[1:])
     assert torch.equal(said[:, 1], torch.from_numpy(probability[:, 1])) and said[:, 0].isnan().all()
     assert teacher_of(BCE(), store, rows) is None
 
@@ -142,13 +154,13 @@ def test_batches_hold_the_teachers_word_and_a_net_learns_from_it(store, rows, ti
 
     folder, ids, probability = files
     of_id = dict(zip(ids, torch.from_numpy(probability), strict=True))
-    loss = Distil(str(folder / "p.npz"), loss=CrossEntropy())
+    loss = Distil(str(folder / "p.npz"), loss=CrossEntropy(), outside=True)
     for batch in train_loader(tiny.but(loss=loss), store, *rows, None, CPU):
         for row, said in zip(batch.row.tolist(), batch.teacher, strict=True):
             name = store.index["id"].iat[row]
             assert torch.equal(said, of_id[name]) if name in of_id else said.isnan().all()
     small = tiny.but(loop__epochs=1, loop__epoch_steps=1)
-    losses = (CrossEntropy(), loss, Distil(str(folder / "e.npz"), "embedding", 1.0, CrossEntropy()))
+    losses = (CrossEntropy(), loss, Distil(str(folder / "e.npz"), "embedding", 1.0, CrossEntropy(), True))
     logs = []
     for number, one in enumerate(losses):
         fit(small.but(loss=one), store, *rows, folder / f"fit{number}", progress=False)
@@ -170,6 +182,31 @@ def test_a_bad_parquet_is_refused(store, files, change, told):
     change(pd.read_parquet(files[0] / "p.parquet")).to_parquet(files[0] / "bad.parquet")
     with pytest.raises(ValueError, match=f"bad.parquet: {told}"):
         Distil(str(files[0] / "bad.parquet")).teacher(store, store.rows("train"))
+
+
+def test_a_teacher_that_may_have_seen_held_out_labels_is_refused(store, files):
+    folder, ids, _ = files
+    rows = store.rows("train")
+    told = "has ids of this competition's training rows; outside=True says that its teacher was not trained on them"
+    for name, of in (("p.parquet", "probability"), ("p.npz", "probability"), ("e.npz", "embedding")):
+        with pytest.raises(LeakError, match=rf"{name}: {told}"):
+            Distil(str(folder / name), of).teacher(store, rows)
+    pd.read_parquet(folder / "p.parquet").assign(fold=0).to_parquet(folder / "oof.parquet")
+    with pytest.raises(LeakError, match="oof.parquet: has columns fold and label, as predictions of a run on"):
+        Distil(str(folder / "oof.parquet"), outside=True).teacher(store, rows)
+
+
+@pytest.mark.parametrize("change", ["one class", "nothing above 0"])
+def test_a_teacher_that_says_nothing_of_one_label_is_refused(store, files, change):
+    folder, ids, _ = files
+    table = pd.read_parquet(folder / "p.parquet")
+    nothing = dict.fromkeys(store.classes, 0.0)
+    table = table[["id", store.classes[0]]] if change == "one class" else table.assign(**nothing)
+    table.to_parquet(folder / "few.parquet")
+    told = f"a row must have two known classes and one above 0, where a row has one label, got others for '{ids[0]}'"
+    with pytest.raises(ValueError, match=f"few.parquet: {told}"):
+        Distil(str(folder / "few.parquet"), loss=CrossEntropy(), outside=True).teacher(store, store.rows("train"))
+    assert Distil(str(folder / "few.parquet"), outside=True).teacher(store, store.rows("train"))
 
 
 def test_a_bad_npz_is_refused(store, files):

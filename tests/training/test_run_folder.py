@@ -1,14 +1,17 @@
 """A run folder belongs to one experiment, one set of data, one set of sources, and tells what it was trained by."""
 
+import hashlib
 import importlib
 import json
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from kit.competition.competition import open_competition
 from kit.competition.metrics import METRICS
+from kit.data.wave_augment import WaveAugment
 from kit.demos.demo import make_voices
 from kit.models.pooling import GeM
 from kit.parts import Part
@@ -16,7 +19,10 @@ from kit.training import crossval as crossval_module
 from kit.training import identity, run_folder
 from kit.training.checkpoint import load_model
 from kit.training.crossval import crossval
+from kit.training.distil import Distil
 from kit.training.identity import load_experiment, trained_by, write_identity
+from kit.training.pseudo import PseudoLabels
+from kit.training.soft_labels import SoftLabels
 
 POOL = """
 def pool(frames, mask=None, share=1.0):
@@ -166,6 +172,47 @@ def test_a_changed_source_makes_a_finished_fold_stale_by_name_and_keeps_it(one, 
     anew = train(changed, fresh=True)
     assert (run.folder / "sources/mine_pool.py").read_text() == POOL.format(factor=-3.0)
     assert not np.allclose(anew.probability, probability)
+
+
+def test_a_changed_file_of_a_part_makes_a_finished_fold_stale_by_name(one, train, voices, tmp_path):
+    path, table = tmp_path / "teacher.parquet", voices.train[["id"]]
+    halves = {name: 1 / len(voices.classes) for name in voices.classes}
+    table.assign(**halves).to_parquet(path)
+    taught = one.but(loss=Distil(str(path), loss=one.loss, outside=True))
+    run = train(taught)
+    before = touched(run)
+    train(taught)
+    table.assign(**halves | {voices.classes[0]: 1.0}).to_parquet(path)
+    with pytest.raises(ValueError, match=r"fold0: was trained with another \S+teacher.parquet; use another name"):
+        train(taught)
+    assert touched(run) == before
+    train(taught, fresh=True)
+    (told,) = trained_by(run.folder / "fold0")
+    assert told["files"] == {str(path): hashlib.sha256(path.read_bytes()).hexdigest()}
+    path.unlink()  # nothing is trained, so that nothing is read
+    assert touched(train(taught))["metrics.json"] != before["metrics.json"]
+
+
+def test_files_of_parts_are_known_by_content_and_folders_by_names_and_sizes(tmp_path):
+    class Reader:
+        reads = ("table",)
+
+        def __init__(self, table):
+            pass
+
+    (tmp_path / "hum/deep").mkdir(parents=True)
+    for name in ("a.parquet", "b.parquet", "hum/deep/x.wav"):
+        (tmp_path / name).write_text("1")
+    a, b, hum = (str(tmp_path / name) for name in ("a.parquet", "b.parquet", "hum"))
+    parts = SimpleNamespace(pseudo=SoftLabels(a), net=Part(Reader, table=b), augment=(WaveAugment(background=hum),))
+    first = identity.read_files(parts)
+    assert list(first) == [a, b, hum] and first[a] == first[b] == hashlib.sha256(b"1").hexdigest()
+    (tmp_path / "b.parquet").write_text("2")
+    (tmp_path / "hum/deep/x.wav").write_text("3")
+    assert identity.read_files(parts) == first | {b: hashlib.sha256(b"2").hexdigest()}
+    (tmp_path / "hum/deep/x.wav").write_text("33")
+    assert identity.read_files(parts)[hum] != first[hum]
+    assert identity.read_files(SimpleNamespace(pseudo=PseudoLabels("none"), augment=(WaveAugment(),))) == {}
 
 
 def test_a_run_with_code_of_its_own_is_loaded_on_trust_alone(one, train, mine):

@@ -1,5 +1,6 @@
 """Soft labels by hand, and the leak tests: no word on a fold's own rows, or on their groups, may reach its net."""
 
+import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -19,13 +20,21 @@ from kit.experiment import Experiment
 from kit.models.conformer import Conformer
 from kit.models.net import Net
 from kit.parts import part
-from kit.training.fold import fold_of_rows, train_fold
+from kit.training.fold import fold_of_rows, train_fold, write_json
 from kit.training.loader import train_loader
 from kit.training.loop import Loop
 from kit.training.losses import BCE
 from kit.training.pseudo import LeakError, PseudoLabels
 from kit.training.schedules import WarmupCosine
-from kit.training.soft_labels import SoftLabels, SoftRows, confidence_weight, groups_of, held_out_key, soft_rows
+from kit.training.soft_labels import (
+    SoftLabels,
+    SoftRows,
+    confidence_weight,
+    groups_of,
+    held_out_key,
+    hidden_rows,
+    soft_rows,
+)
 from kit.training.soft_rounds import UNLABELLED, label_report, make_soft_labels, sharpened, unlabelled_probability
 
 CLASSES = ("a", "b", "c")
@@ -58,6 +67,7 @@ TINY = Experiment(
 
 def train(experiment, store, out, folds=(0, 1)):
     run = out / experiment.name
+    write_json(run / "experiment.json", experiment.to_dict())
     for fold in folds:
         train_fold(experiment, store, fold, run, METRICS["roc_auc"])
     return run
@@ -105,6 +115,52 @@ def test_rows_are_drawn_by_their_weight_or_once_a_pass():
 
 def test_a_key_names_a_set_of_rows():
     assert held_out_key(["b", "a"]) == held_out_key(["a", "b"]) != held_out_key(["a", "c"])
+    assert held_out_key(["a"], "") == held_out_key(["a"]) != held_out_key(["a"], "site")
+    assert held_out_key(["a"], "source") != held_out_key(["a"], "site")
+
+
+def test_rows_of_a_held_out_site_or_group_are_hidden():
+    """Row 0 is held out; 1 is of its group, 2 of its site, 3 of neither, 4 and 5 of no site, of which 5 is held out."""
+    table = {"id": list("abcdef"), "group": list("xxyzvw"), "site": ["s", "t", "s", "t", None, None]}
+    store = SimpleNamespace(index=pd.DataFrame(table))
+    for by, expected in (("group", [True, False, False, False]), ("site", [True, True, False, False])):
+        assert hidden_rows(store, np.array([1, 2, 3, 4]), [0], by).tolist() == expected
+    assert hidden_rows(store, np.array([3, 4]), [0, 5], "site").tolist() == [False, True], "as Folds sees them"
+    with pytest.raises(ValueError, match=r"folds must be by a column of the store \(id, group, site\), got 'source'"):
+        hidden_rows(store, np.array([3]), [0], "source")
+
+
+@pytest.fixture(scope="module")
+def sited(windows):
+    """The same of three sites, each of which has labelled recordings, and two a recording that nobody labelled."""
+    site = windows.index["group"].map({f"f{n}": f"S{n % 3}" for n in range(N_FILES)})
+    return replace(windows, index=windows.index.assign(site=site))
+
+
+def test_with_folds_by_site_no_row_of_a_held_out_site_is_labelled(sited, tmp_path):
+    experiment = TINY.but(folds=Folds(3, by="site"))
+    run = train(experiment, sited, tmp_path, folds=(0, 1, 2))
+    path = make_soft_labels([run], sited, tmp_path, floor=0.0)
+    rows, folds = sited.rows("train"), fold_of_rows(experiment, sited)
+    for fold in range(3):
+        train_rows, held_out = rows[folds != fold], rows[folds == fold]
+        soft = soft_rows(SoftLabels(str(path)), sited, train_rows, held_out, "site")
+        (site,) = set(sited.index["site"].iloc[held_out])
+        unlabelled = sited.rows("unlabelled")
+        assert set(soft.row) == set(unlabelled[sited.index["site"].to_numpy()[unlabelled] != site])
+        with pytest.raises(LeakError, match="has no labels by nets that held out this fold's rows"):
+            soft_rows(SoftLabels(str(path)), sited, train_rows, held_out)
+    train(experiment.but(name="taught", pseudo=SoftLabels(str(path))), sited, tmp_path, folds=(0,))
+
+
+def test_a_label_of_a_row_of_a_held_out_site_is_refused(sited, labels, tmp_path):
+    """f6 is of S0, and its group is held out nowhere."""
+    train_rows = sited.rows("train")
+    of_site = sited.index["site"].to_numpy()[train_rows] == "S0"
+    key = held_out_key(sited.index["id"].iloc[train_rows[of_site]], "site")
+    odd = changed(labels, tmp_path / "odd.parquet", lambda t: t[t["id"].isin(["f6_5"])].assign(fold=key))
+    with pytest.raises(LeakError, match="odd.parquet: 'f6_5' is of a group or site that is held out, and has labels"):
+        soft_rows(odd, sited, train_rows[~of_site], train_rows[of_site], "site")
 
 
 def test_a_row_without_a_group_is_one_of_its_own(windows):
@@ -299,3 +355,17 @@ def test_a_fold_learns_nothing_from_what_other_folds_teachers_say(labels, window
     pairs = zip(nets["right"], nets["wrong"], strict=True)
     same = [all(torch.equal(right[name], wrong[name]) for name in right) for right, wrong in pairs]
     assert same == [False, True]
+
+
+def test_a_store_with_unlabelled_rows_serves_nets_that_were_trained_without(teachers, windows, tmp_path):
+    """And one without them can't be labelled, which is told."""
+    folder = shutil.copytree(teachers[0], tmp_path / "teacher") / "fold0"
+    (folder / UNLABELLED).unlink()
+    packed = replace(windows, folder=windows.folder.with_name(f"{windows.folder.name}+0123"))
+    first = unlabelled_probability(teachers[0] / "fold0", windows)
+    pd.testing.assert_frame_equal(unlabelled_probability(folder, packed), first)
+    alone = replace(windows, index=windows.index[windows.index["split"] == "train"].reset_index(drop=True))
+    with pytest.raises(
+        ValueError, match=r"store0: must hold unlabelled rows .* pack\(competition, …, unlabelled=True\)"
+    ):
+        make_soft_labels(teachers, alone, tmp_path)
