@@ -37,8 +37,9 @@ def push(options) -> None:
     )
     folder = options.out / kernel.slug
     bundle = (_infer if options.infer else _train)(options, kaggle, kernel, folder)
-    print(f"kit: {len(bundle.files)} files, sha256 {bundle.sha256}, a cell of {len(bundle.cell)} bytes")
-    print(" ".join(bundle.files))
+    own = f" and {', '.join(bundle.own)}" if bundle.own else ""
+    kit_files = len(bundle.files) - len(bundle.own)
+    print(f"kit: {kit_files} files, sha256 {bundle.sha256}{own}, in a cell of {len(bundle.cell)} bytes")
     if kaggle is None:
         print(f"not pushed: {folder / NOTEBOOK}")
         return

@@ -18,7 +18,7 @@ def send_weights(kaggle: Kaggle | None, kind: str, files: dict[str, Path], folde
     """
     check_name(ref)
     sha256, record = gather(files, folder), folder.with_name(f"{folder.name}-{kind}.json")
-    size = sum(path.stat().st_size for path in folder.iterdir())
+    size = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
     if kaggle is None:
         print(f"not sent: {len(files)} files, {size / 1e6:.1f} MB in {folder}")
         return Sent(sha256, ref if kind == "dataset" else f"{ref}/{MODEL_PLACE}/1")

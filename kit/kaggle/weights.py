@@ -6,8 +6,10 @@ themselves; nothing of the training's state.
 
 import hashlib
 import json
+import re
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from kit.atomic import replacing
@@ -16,7 +18,10 @@ from kit.kaggle.secrets import refuse_secrets
 
 OF_A_FOLD = ("best.pt", "metrics.json", "so_far.json", "env.json")  # so_far.json of one that is unfinished
 EXPORTED = {"torch": (), "onnx": (".onnx",), "openvino": (".xml", ".bin")}  # of a fold, in exported/, by engine
-TEXTS = (".py", ".json")
+TEXTS = (".py", ".json")  # of any size
+TEXT_BYTES = 1_000_000  # below which any file that is UTF-8 is looked through as a text
+# What a former push left in its folder: files by flat_name, and what a kill left of one; what Kaggle's client is told.
+OURS = re.compile(r"[0-9a-f]{12}-[A-Za-z0-9._-]+|\..+\.part|(dataset|model|model-instance)-metadata\.json")
 POST = "post.json"  # as kit.results.post_file writes it
 
 
@@ -38,10 +43,10 @@ def files_of_runs(
 
 
 def files_of_weights(path: Path) -> dict[str, Path]:
-    """A file, or all of a folder, by their paths in it."""
+    """A file, or all of a folder that are not hidden, by their paths in it."""
     if path.is_file():
         return {path.name: path}
-    files = {file.relative_to(path).as_posix(): file for file in sorted(path.rglob("*")) if file.is_file()}
+    files = {file.relative_to(path).as_posix(): file for file in _below(path)}
     if not files:
         raise FileNotFoundError(f"{path}: weights must be a file, or a folder with files, got neither")
     return files
@@ -55,18 +60,17 @@ def files_of_wheels(folder: Path) -> dict[str, Path]:
 
 
 def gather(files: dict[str, Path], folder: Path) -> str:
-    """Copy the files to the folder, in the place of what was there; the sha256 of their list.
+    """Copy the files to the folder, in the place of those of a former push; the sha256 of their list.
 
-    Raises SecretError naming a text that holds one.
+    Raises SecretError naming a text that holds one, ValueError where the folder holds files of another kind, which
+    would be sent along.
     """
-    texts = {str(path): path.read_text("utf-8", "replace") for path in files.values() if path.suffix in TEXTS}
-    refuse_secrets({name: text for name, text in texts.items() if name.endswith(".py")})
-    refuse_secrets({name: text for name, text in texts.items() if name.endswith(".json")}, folders=False)
+    for path, text in _texts(files.values()):
+        refuse_secrets({str(path): text}, folders=path.suffix != ".json")
     digests = {name: _sha256(path) for name, path in files.items()}
     flat = {flat_name(name, digests[name]): path for name, path in files.items()}
     folder.mkdir(parents=True, exist_ok=True)
-    for stray in {path.name for path in folder.iterdir()} - flat.keys():
-        (folder / stray).unlink()
+    _empty(folder, but=flat.keys() | {LIST})
     for name, path in flat.items():
         with replacing(folder / name) as beside:
             shutil.copyfile(path, beside)
@@ -119,7 +123,30 @@ def _json(path: Path) -> dict:
 
 
 def _below(folder: Path) -> Iterable[Path]:
-    return [path for path in sorted(folder.rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
+    """The files of a folder, hidden ones and caches left out, and what lies in such folders."""
+    for path in sorted(folder.rglob("*")):
+        inside = path.relative_to(folder).parts
+        if path.is_file() and not any(part.startswith(".") or part == "__pycache__" for part in inside):
+            yield path
+
+
+def _texts(paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
+    """The files that are texts, by their name or by what they hold."""
+    for path in paths:
+        if path.suffix in TEXTS:
+            yield path, path.read_text("utf-8", "replace")
+        elif path.stat().st_size < TEXT_BYTES:
+            with suppress(UnicodeDecodeError):
+                yield path, path.read_bytes().decode("utf-8")
+
+
+def _empty(folder: Path, but: Collection[str]) -> None:
+    """Delete what a former push left. Folders stay: Kaggle's client does not send them."""
+    strays = [path for path in sorted(folder.iterdir()) if path.name not in but and not path.is_dir()]
+    if others := [path.name for path in strays if not OURS.fullmatch(path.name)]:
+        raise ValueError(f"{folder}: must hold files of a former push alone, for all of it is sent, got {others[0]}")
+    for path in strays:
+        path.unlink()
 
 
 def _sha256(path: Path) -> str:

@@ -58,7 +58,7 @@ def cv_table(runs: Iterable[Run | str | Path], metric: MetricLike | None = None)
         out_of_fold = interval(first.target, _seeds(group), own, first.clusters)
         rows.append(
             {
-                "name": name,
+                "name": next((run.title for run in group if run.metrics.get("unfinished")), name),
                 "metric": metric_title(own),
                 "seeds": len(group),
                 "mean": np.mean(folds),

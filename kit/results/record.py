@@ -68,7 +68,7 @@ def record_predictions(
     cv = interval(run.target, run.probability, metric, run.clusters)
     row = {
         "run": name,
-        "name": run.experiment["name"],
+        "name": run.title,
         "competition": competition.folder.name,
         "metric": metric.name,
         "higher_is_better": metric.higher_is_better,

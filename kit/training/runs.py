@@ -36,6 +36,13 @@ class Run:
         return self.metrics["seed"]
 
     @property
+    def title(self) -> str:
+        """The experiment's name; with folds that stopped on their minutes, after how many epochs the least trained."""
+        stopped, loop = self.metrics.get("unfinished"), self.experiment.get("loop")
+        ending = f" ({min(stopped.values())} of {loop['epochs']} epochs)" if stopped and loop else ""
+        return self.experiment["name"] + ending
+
+    @property
     def score(self) -> float:
         """The metric over all out-of-fold rows."""
         return self.metrics["score"]

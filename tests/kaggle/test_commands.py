@@ -270,6 +270,8 @@ def test_a_dry_run_needs_no_account(nobody, kit):
     code, out, _ = kit("push", NOTEBOOK, *TO, "--dry-run")
     assert code == 0 and "not pushed: runs/kaggle/01-look-at-the-data-voices-challenge/notebook.ipynb" in out
     assert not (nobody / LEDGER).exists()
+    assert re.search(r"^kit: \d+ files, sha256 [0-9a-f]{64}, in a cell of \d+ bytes$", out, re.MULTILINE)
+    assert "kit/atomic.py" not in out and len(out.splitlines()) == 2
 
 
 def test_waiting_outlasts_a_fault_but_not_a_no(account, stub, kit):

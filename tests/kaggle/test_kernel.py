@@ -63,7 +63,8 @@ def test_weights_that_were_sent_along_are_attached_and_found(tmp_path, source):
     path = notebook(tmp_path / "a.ipynb", "print(weights)", parameters=PARAMETERS + '\nweights = ""')
     cells = pushed(path, tmp_path, kernel).cells
     assert cells[1].source.endswith(f"weights = find_weights('{'0a' * 32}', '{source}')")
-    assert "from kit.kaggle.former_runs import bring_runs" in cells[0].source
+    for name in ("attached import find_weights", "former_runs import bring_runs"):
+        assert f"from kit.kaggle.{name}\n" in cells[0].source
     metadata = json.loads((tmp_path / "out" / METADATA).read_text())
     assert metadata["dataset_sources" if source.count("/") == 1 else "model_sources"][-1] == source
     with pytest.raises(ValueError, match=r"a.ipynb: must have a parameter weights, which is told where they lie"):

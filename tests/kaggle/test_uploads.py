@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from kit.kaggle import uploads, wheels
+from kit.kaggle import uploads, weights, wheels
 from kit.kaggle.attached import LIST, flat_name
 from kit.kaggle.client import Kaggle, KaggleError, KaggleFailure
 from kit.kaggle.secrets import SecretError
@@ -195,6 +195,45 @@ def test_weights_are_a_file_or_a_folder_and_wheels_are_wheels(files, tmp_path):
         files_of_wheels(tmp_path / "made")
     (tmp_path / "made/x-1-cp312-none-any.whl").write_bytes(b"0")
     assert list(files_of_wheels(tmp_path / "made")) == ["wheels/x-1-cp312-none-any.whl"]
+
+
+def test_hidden_files_and_caches_of_a_folder_stay_at_home(files, tmp_path):
+    for name in (".env", ".git/config", "a/.netrc", "__pycache__/mine.pyc"):
+        (tmp_path / "made" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "made" / name).write_text("x")
+    assert files_of_weights(tmp_path / "made") == files
+    (tmp_path / ".home/net").mkdir(parents=True)
+    (tmp_path / ".home/net/net.pt").write_bytes(b"0")
+    assert list(files_of_weights(tmp_path / ".home/net")) == ["net.pt"], "hidden is a name below the folder alone"
+
+
+def test_any_small_text_is_looked_through_for_secrets(tmp_path, monkeypatch):
+    path, secret = tmp_path / "config.yaml", b"weights: 1\ntoken: KGAT_0123456789abcdef0123\n"
+    path.write_bytes(secret)
+    with pytest.raises(SecretError, match=r"config.yaml, line 2: must hold nothing secret .* a Kaggle token"):
+        gather({"config.yaml": path}, tmp_path / "flat")
+    assert not (tmp_path / "flat").exists()
+    path.write_bytes(b"\xff" + secret)  # of weights, which can hold any bytes
+    gather({"config.yaml": path}, tmp_path / "flat")
+    path.write_bytes(secret)
+    monkeypatch.setattr(weights, "TEXT_BYTES", len(secret))
+    gather({"config.yaml": path}, tmp_path / "flat")
+
+
+def test_only_files_of_a_former_push_are_deleted(files, tmp_path):
+    flat = tmp_path / "flat"
+    gather(files, flat)
+    (flat / "sub").mkdir()
+    (flat / "dataset-metadata.json").write_text("{}")
+    (flat / ".best.pt-x1.part").write_text("")
+    del files["a/best.pt"]
+    gather(files, flat)
+    assert len(list(flat.iterdir())) == 2 + 1 + 1, "two files, their list, and the folder, which is not sent"
+    (flat / "thesis.tex").write_text("mine")
+    del files["b/best.pt"]
+    with pytest.raises(ValueError, match=r"flat: must hold files of a former push alone, for all of it .* thesis.tex$"):
+        gather(files, flat)
+    assert (flat / "thesis.tex").read_text() == "mine" and len(list(flat.iterdir())) == 5, "nor are the others"
 
 
 def test_wheels_are_asked_for_by_each_python_of_the_image(tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """Notebook 09's experiments and tables, on runs made up without a training."""
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +15,7 @@ from kit.demos.dawn_chorus import make_dawn_chorus
 from kit.results.post_windows import Smooth
 from kit.results.submission import write_submission
 from kit.studies import dawn_chorus
-from kit.training.runs import Run
+from kit.training.runs import REST, Run
 
 NAN = float("nan")
 FILES, WINDOWS = 12, 4
@@ -87,6 +88,14 @@ def test_the_jump_is_told_on_the_classes_that_both_parts_have(world):
     assert table.loc["windows", "roc_auc"].startswith(f"{METRICS['roc_auc'](target, said):.3f} [")
     assert table.loc["same", "against windows"] == "+0.000 [+0.000, +0.000]"
     assert table.loc["bad", "against windows"].startswith("-0.") and table.loc["clips", "against windows"] == ""
+
+
+def test_clips_that_do_not_count_in_a_run_s_score_are_told_all_the_same(world, tmp_path):
+    run = run_of(world, 2.0)
+    run.oof[:FILES].to_parquet(tmp_path / REST)
+    scored = replace(run, oof=run.oof[FILES:].reset_index(drop=True), folder=tmp_path)
+    expected = dawn_chorus.jump_table(run, {}, world)
+    pd.testing.assert_frame_equal(dawn_chorus.jump_table(scored, {}, world), expected)
 
 
 def test_windows_that_another_run_never_holds_out_are_left_out(world):

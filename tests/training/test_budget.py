@@ -10,6 +10,7 @@ import torch
 
 from kit.data.mixup import Mixup
 from kit.experiment import changes
+from kit.results.compare import cv_table
 from kit.results.record import record
 from kit.training import budget as budget_module
 from kit.training.budget import Budget
@@ -98,9 +99,11 @@ def test_a_training_that_stopped_twice_and_went_on_twice_has_the_bits_of_one_tha
         with pytest.warns(UserWarning, match=told):
             run = go(short.but(loop__minutes=number * 1e-6), voices, tmp_path, str(number))
         assert run.metrics["unfinished"] == {"0": number} and not (run.folder / "fold0/metrics.json").exists()
+        assert run.title == f"{short.name} ({number} of 3 epochs)" == cv_table([run])["name"][0]
         shutil.copytree(tmp_path / str(number), tmp_path / str(number + 1))
     run = go(short, voices, tmp_path, "3")
     assert "unfinished" not in run.metrics and not (run.folder / "fold0/so_far.json").exists()
+    assert run.title == short.name == cv_table([run])["name"][0]
     for name in ("oof.parquet", "test.parquet", "fold0/oof.parquet", "fold0/test.parquet", "fold0/log.csv"):
         assert (run.folder / name).read_bytes() == (whole.folder / name).read_bytes(), name
     for name in ("best.pt", "last.pt"):
