@@ -193,7 +193,7 @@ def test_a_folders_day_has_no_studies_unless_asked_for(voices_folder, monkeypatc
     monkeypatch.setattr(commands, "run_notebooks", lambda _, preset, paths, options: asked.append(paths))
     for more in ([], ["--only", "04"]):
         assert main(["run", "--data", str(voices_folder), *more]) == 0
-    assert [[path.name[:2] for path in paths] for paths in asked] == [["01", "02", "03", "05"], ["04"]]
+    assert [[path.name[:2] for path in paths] for paths in asked] == [["01", "02", "03", "05", "10"], ["04"]]
 
 
 # What is worth waiting for only where it is used, by the time that its import takes.

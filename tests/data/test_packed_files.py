@@ -34,7 +34,7 @@ def test_features_lie_end_to_end(whole, tmp_path):
     assert [(file.start, file.units, file.fault) for file in whole.files] == [
         (0, 3, ""), (3, 0, "must be so"), (3, 5, ""), (8, 1, ""), (9, 4, ""),
     ]  # fmt: skip
-    assert whole.shape() == {"total": 13, "width": 2, "dtype": "float16"}
+    assert whole.shape(width=7) == {"total": 13, "width": 2, "dtype": "float16"}
     assert whole.files[2] == PackedFile(3, 5, 2, "float16", 50, "odd", "") and whole.files[2].bytes == 20
     whole.forget()
     assert os.listdir(tmp_path) == ["features.bin"]

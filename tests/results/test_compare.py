@@ -221,7 +221,7 @@ def test_runs_that_cannot_be_compared_are_refused(runs, tmp_path):
         ([base, again, base], "runs of 'base' must each have their own seed, got 0 twice"),
         (
             [base, replace(again, experiment={**again.experiment, "crop_frames": 80})],
-            "runs of 'base' must differ in seed only, got crop_frames null -> 80",
+            "runs of 'base' must differ in seed only, got crop_frames 128 -> 80",
         ),
         (
             [base, replace(better, oof=better.oof.iloc[:-2])],
