@@ -93,7 +93,7 @@ def test_a_notebook_is_code_that_a_reader_can_follow(path):
 
 
 def make_notebook(folder, source):
-    path = folder / "09_broken.ipynb"
+    path = folder / "11_broken.ipynb"
     cells = [nbformat.v4.new_code_cell("data, preset, seed = '', 'tiny', 0", metadata={"tags": ["parameters"]}),
              nbformat.v4.new_code_cell(source)]  # fmt: skip
     nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
@@ -102,9 +102,9 @@ def make_notebook(folder, source):
 
 def test_a_failing_notebook_is_named_with_its_cell(tmp_path, capsys):
     path = make_notebook(tmp_path, "raise ValueError('no such luck')")
-    with pytest.raises(NotebookError, match=r"09_broken.ipynb, cell 2: ValueError: no such luck\n.*how far it came"):
+    with pytest.raises(NotebookError, match=r"11_broken.ipynb, cell 2: ValueError: no such luck\n.*how far it came"):
         run_notebooks([path], {}, tmp_path / "out", work=tmp_path)
-    assert "[1/1] 09_broken  failed" in capsys.readouterr().out
+    assert "[1/1] 11_broken  failed" in capsys.readouterr().out
 
 
 def test_in_place_writes_the_normalised_notebook_over_the_original(tmp_path):

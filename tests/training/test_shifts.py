@@ -77,6 +77,7 @@ def test_a_run_is_predicted_once_more(voices, tiny, tmp_path):
     rows = pd.Series(np.arange(len(store.index)), index=store.index["id"]).loc[run.oof.loc[mine, "id"]].to_numpy()
     expected = predict(model, store, rows, small.but(predict=ShiftAverage((-5, 5), (1.0, 1.0))), Accelerator())
     np.testing.assert_allclose(shifted.probability[mine], expected, atol=1e-6)
-    other = SimpleNamespace(index=store.index, classes=store.classes, folder=tmp_path / "other")
+    folder = tmp_path / "other"
+    other = SimpleNamespace(index=store.index, classes=store.classes, folder=folder, holds=lambda name: name == "other")
     with pytest.raises(ValueError, match=r"fold0: was trained on other data \(store .*, not other\)"):
         repredicted(run, other, WholeClip())
