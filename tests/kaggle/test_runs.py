@@ -123,7 +123,7 @@ def files_of(work, competition):
 
 def best_row(ledger):
     """The one that a kernel hands in: of the first row's metric, the highest CV, of equal ones the first."""
-    rows = read_ledger(ledger)
+    rows = read_ledger(ledger).dropna(subset=["cv"])
     return rows.loc[rows["cv"].where(rows["metric"] == rows["metric"].iloc[0]).idxmax()]
 
 
