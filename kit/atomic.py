@@ -65,6 +65,15 @@ def making(folder: str | Path) -> Iterator[Path]:
             os.close(lock)
 
 
+def link(path: str | Path, target: str | Path) -> None:
+    """The file under another name too, in folders made for it; a copy where the disk has no hard links."""
+    Path(target).parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(path, target)
+    except OSError:  # another disk, or one without hard links
+        shutil.copy2(path, target)
+
+
 def _lock(folder: Path) -> int | None:
     """An open file that holds the folder until it is closed or its process dies; None where it can't be held."""
     handle = None

@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from kit.atomic import making, replacing
+from kit.atomic import link, making, replacing
 
 
 def test_a_block_that_raises_leaves_the_old_file(tmp_path):
@@ -60,3 +60,16 @@ def test_a_file_in_the_folders_place_is_told(tmp_path):
     with pytest.raises(OSError, match="a'"), making(tmp_path / "a") as beside:
         (beside / "x").write_text("1")
     assert (tmp_path / "a").read_text() == "mine" and os.listdir(tmp_path) == ["a"]
+
+
+def test_a_file_is_linked_or_where_that_can_not_be_copied(tmp_path, monkeypatch):
+    (tmp_path / "a").write_text("all of it")
+    link(tmp_path / "a", tmp_path / "new/b")
+    assert (tmp_path / "new/b").samefile(tmp_path / "a")
+
+    def refuse(*_):
+        raise OSError(errno.EXDEV, "another disk")
+
+    monkeypatch.setattr(os, "link", refuse)
+    link(tmp_path / "a", tmp_path / "other/c")
+    assert (tmp_path / "other/c").read_text() == "all of it" and not (tmp_path / "other/c").samefile(tmp_path / "a")

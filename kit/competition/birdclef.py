@@ -103,8 +103,8 @@ def read_birdclef(listing: Listing, reader: BirdCLEF = DEFAULT) -> dict:
 
 
 def _clips_file(listing: Listing) -> str:
-    if found := [name for name in CLIPS if name in listing]:
-        return found[0]
+    if tables := [name for name in CLIPS if name in listing]:
+        return tables[0]
     raise CompetitionError(f"{listing.folder}: must have {' or '.join(CLIPS)}, which name the clips")
 
 
@@ -167,6 +167,6 @@ def _window_rows(windows: pd.DataFrame, reader: BirdCLEF) -> pd.DataFrame:
 def _placed(table: pd.DataFrame, reader: BirdCLEF) -> pd.DataFrame:
     """Windows with their audio, their site, or the path where it names none, and their group."""
     places = {path: site_and_hour(path) for path in table["path"].unique()}
-    site = table["path"].map({path: f"site {found[0]}" if found else path for path, found in places.items()})
+    site = table["path"].map({path: f"site {parts[0]}" if parts else path for path, parts in places.items()})
     group = site if reader.groups == "site" else table["path"]
     return table.assign(audio=table["path"], site=site, group=group)

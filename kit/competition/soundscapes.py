@@ -19,11 +19,11 @@ CUT_SECONDS = 0.1  # that a coder or recorder may cut a file short by, as in row
 
 def soundscapes_in(listing: Listing, folders: Iterable[str], problems: Problems) -> dict[str, str]:
     """Paths by their stems, which name the rows; two files of one stem are a problem."""
-    found: dict[str, str] = {}
+    by_stem: dict[str, str] = {}
     for path in (path for folder in folders for path in listing.below(folder) if is_audio(path)):
-        if (other := found.setdefault(stem_of(path), path)) != path:
+        if (other := by_stem.setdefault(stem_of(path), path)) != path:
             problems.add(path, f"must have a name of its own, got that of {other}")
-    return found
+    return by_stem
 
 
 def headers_of(listing: Listing, paths: Iterable[str]) -> dict[str, tuple[float, int] | str]:
@@ -59,16 +59,16 @@ def window_faults(headers: dict[str, tuple[float, int] | str], windows: pd.DataF
 
     A window may reach past its file's end where it is no longer than most are: it is then the file's last, cut short.
     """
-    found, lengths = [], (windows["end_seconds"] - windows["start_seconds"]).astype(float)
+    faults, lengths = [], (windows["end_seconds"] - windows["start_seconds"]).astype(float)
     usual = lengths.mode().min()
     for row in windows.itertuples():
         header, where = headers[row.path], f"{row.where} ({row.path})"
         span = f"{row.start_seconds:g} to {row.end_seconds:g} s"
         if isinstance(header, str):
-            found.append((where, header))
+            faults.append((where, header))
         elif row.start_seconds >= header[0]:
-            found.append((where, f"the window must start before its file's end, {header[0]:g} s, got {span}"))
+            faults.append((where, f"the window must start before its file's end, {header[0]:g} s, got {span}"))
         elif row.end_seconds > header[0] + CUT_SECONDS and row.end_seconds - row.start_seconds > usual:
             rule = f"a window longer than most, {usual:g} s, must end by its file's end, {header[0]:g} s, got {span}"
-            found.append((where, rule))
-    return found
+            faults.append((where, rule))
+    return faults

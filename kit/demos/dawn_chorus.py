@@ -5,14 +5,13 @@ soundscape. `rerun(folder, to)` plays Kaggle's second run: the same folder with 
 is a function of (seed, number).
 """
 
-import os
 import shutil
 from pathlib import Path
 
 import pandas as pd
 from tqdm.std import tqdm
 
-from kit.atomic import making
+from kit.atomic import link, making
 from kit.demos.chorus_recordings import draw_microphone, labels_of_windows, make_clip, make_soundscape
 from kit.demos.chorus_sites import SITES
 from kit.demos.chorus_tables import (
@@ -77,19 +76,12 @@ def rerun(folder: str | Path, to: str | Path) -> Path:
     if to.exists():
         return to
     with making(to) as part:
-        shutil.copytree(folder, part, copy_function=_link, ignore=shutil.ignore_patterns("hidden"), dirs_exist_ok=True)
+        shutil.copytree(folder, part, copy_function=link, ignore=shutil.ignore_patterns("hidden"), dirs_exist_ok=True)
         for path in sorted((folder / "hidden").rglob("*.*")):
             target = part / path.relative_to(folder / "hidden")
             target.unlink(missing_ok=True)
-            _link(path, target)
+            link(path, target)
     return to
-
-
-def _link(path: str | Path, target: str | Path) -> None:
-    try:
-        os.link(path, target)
-    except OSError:  # another disk, or one without hard links
-        shutil.copy2(path, target)
 
 
 def _write(
@@ -141,14 +133,7 @@ def _call_table(soundscapes: list[Soundscape], calls: list[list[Call]], voices) 
     rows = [
         (item.path.rpartition("/")[2], voices[call.species].label, round(call.t_min, 3), round(call.t_max, 3),
          round(call.f_min, 1), round(call.f_max, 1), round(call.level_db, 1))
-        for item, found in zip(soundscapes, calls, strict=True)
-        for call in sorted(found, key=lambda call: call.t_min)
+        for item, heard in zip(soundscapes, calls, strict=True)
+        for call in sorted(heard, key=lambda call: call.t_min)
     ]  # fmt: skip
     return pd.DataFrame(rows, columns=["filename", "label", "t_min", "t_max", "f_min", "f_max", "level_db"])
-
-
-def read_calls(folder: str | Path) -> pd.DataFrame | None:
-    """Every call of the demo's soundscapes: filename, label, t_min, t_max (s), f_min, f_max (Hz), level_db; None
-    elsewhere. Annotators hear those of 0 dB and more."""
-    path = Path(folder) / "hidden" / "calls.csv"
-    return pd.read_csv(path, dtype={"label": str}) if path.exists() else None

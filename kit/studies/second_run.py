@@ -5,7 +5,6 @@ files, and the lists name them. Nobody has the solution then, so solution.csv is
 """
 
 import json
-import os
 import shutil
 import warnings
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from kit.atomic import making, replacing
+from kit.atomic import link, making, replacing
 from kit.competition.competition import Competition, open_competition
 from kit.competition.csv_file import read_csv
 from kit.inference.predict import predict
@@ -31,7 +30,7 @@ def empty_test(competition: Competition, to: str | Path) -> Path:
     with making(to) as part:
         for name in competition.listing.entries:
             if name not in hidden:
-                _link(competition.folder / name, part / name)
+                link(competition.folder / name, part / name)
         for name in _lists(competition):
             _write_examples(competition.folder / name, part / name, competition.id_column)
     return to
@@ -42,7 +41,7 @@ def fill_test(competition: Competition, to: str | Path) -> Path:
     to = Path(to)
     for name in _test_files(competition):
         if not (to / name).exists():
-            _link(competition.folder / name, to / name)
+            link(competition.folder / name, to / name)
     for name in _lists(competition):
         with replacing(to / name) as beside:
             shutil.copyfile(competition.folder / name, beside)
@@ -88,11 +87,3 @@ def _write_examples(source: Path, path: Path, id_column: str) -> None:
         suffix = PurePosixPath(table[id_column].iloc[0]).suffix
         table = table.assign(**{id_column: [f"example{number}{suffix}" for number in range(len(table))]})
     table.to_csv(path, index=False, lineterminator="\n")
-
-
-def _link(path: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(path, target)
-    except OSError:  # another disk, or one without hard links
-        shutil.copy2(path, target)

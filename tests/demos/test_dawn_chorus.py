@@ -11,7 +11,7 @@ from kit.demos.chorus_recordings import draw_microphone, labels_of_windows, make
 from kit.demos.chorus_sites import SITES, lost_db, site_noise, through_the_forest
 from kit.demos.chorus_tables import class_sizes, plan_clips, plan_soundscapes
 from kit.demos.chorus_voices import WITHOUT_CLIPS, draw_voices
-from kit.demos.dawn_chorus import make_dawn_chorus, read_calls, rerun
+from kit.demos.dawn_chorus import make_dawn_chorus, rerun
 from kit.demos.publish import DemoError
 from kit.demos.soundscape import Call, draw_species
 
@@ -80,7 +80,8 @@ def test_the_second_run_has_the_test_and_its_truth(chorus, tmp_path):
 
 def test_truth_and_labels_are_of_the_calls(chorus):
     """Each label of a window has an audible call in it, and each audible call of 0.2 s in a window is a label."""
-    competition, calls = open_competition(rerun(chorus, chorus.with_name("again"))), read_calls(chorus)
+    competition = open_competition(rerun(chorus, chorus.with_name("again")))
+    calls = pd.read_csv(chorus / "hidden" / "calls.csv", dtype={"label": str})
     solution = competition.solution().set_index("id")
     for row in competition.test.itertuples():
         here = calls[calls["filename"] == row.path.rpartition("/")[2]]
