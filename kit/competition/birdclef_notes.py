@@ -11,6 +11,7 @@ SHOWN = 5  # names in a note
 
 
 def group_notes(train: pd.DataFrame, groups: str) -> list[str]:
+    """What stays together in a fold, by the reader's choice of groups."""
     what = {
         "author": "clips of one author, and windows of one soundscape,",
         "recording": "windows of one soundscape",
@@ -33,6 +34,7 @@ def class_notes(clips: pd.DataFrame, windows: pd.DataFrame, classes: tuple[str, 
 
 
 def clip_notes(clips: pd.DataFrame, short: Sequence[str], classes: tuple[str, ...]) -> list[str]:
+    """Clips too short to hold a call, and secondary labels that are no class here."""
     others = clips["secondary"].explode().dropna()
     foreign = others[~others.isin(classes)]
     notes = []
@@ -61,6 +63,7 @@ def window_notes(windows: pd.DataFrame, others: pd.DataFrame) -> list[str]:
 
 
 def soundscape_notes(headers: dict[str, tuple[float, int] | str]) -> list[str]:
+    """Soundscapes without labels that can't be read; headers as headers_of gives them."""
     bad = [path for path, header in headers.items() if isinstance(header, str)]
     if not bad:
         return []

@@ -24,6 +24,7 @@ def check_once(rows: pd.DataFrame, keys: Sequence[str], what: str, problems: Pro
 
 
 def check_shared(train: pd.DataFrame, test: pd.DataFrame, problems: Problems) -> None:
+    """A file of both parts is a problem: its labels would be known at the test."""
     for path in sorted(set(train["path"]) & set(test["path"])):
         problems.add("sample_submission.csv", f"{path} is also a training file")
 

@@ -12,6 +12,7 @@ PLACE = re.compile(r"(?:.*_)?([A-Za-z0-9]+)_\d{8}_(\d{2})\d{4}Z?")
 
 
 def row_id(path: str, end_seconds: float) -> str:
+    """A window's id: its file's stem and the second that it ends at."""
     return f"{stem_of(path)}_{end_seconds:g}"
 
 

@@ -97,6 +97,7 @@ def lighter_ways(way: Any) -> list[Any]:
 
 
 def check_drop(drop: Sequence[str]) -> None:
+    """Raises ValueError for a name that is not of DROPS, or one named twice."""
     for name in drop:
         if name not in DROPS:
             raise ValueError(unknown("drop must name what to take fewer of, got", name, DROPS))

@@ -44,6 +44,8 @@ class DivergedError(RuntimeError):
 
 @dataclass(frozen=True)
 class Fitted:
+    """What a fold's training ends with."""
+
     model: nn.Module  # with the best weights
     score: float
     epoch: int  # of the best score, from 1

@@ -124,6 +124,7 @@ def predict(
 
 
 def probability_dtype(task: str) -> type:
+    """float64 for several labels a row: a sigmoid in float32 is 1 from a logit of 17 on, which would be ties."""
     return np.float64 if task == "multi" else np.float32
 
 
