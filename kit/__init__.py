@@ -13,7 +13,8 @@ VERBS = {
     name: f"kit.{module}"
     for module, names in {
         "competition.competition": "open_competition Competition",
-        "competition.metrics": "METRICS class_average_precision",
+        "competition.metrics": "METRICS",
+        "competition.scores": "class_average_precision",
         "competition.labels": "known_matrix",
         "data.inspect": "duplicates label_from_metadata train_test_auc",
         "competition.images": "image_shape pick_images",
@@ -33,10 +34,11 @@ VERBS = {
         "inference.predict": "predict",
         "inference.export": "export",
         "inference.blend_row": "read_blend",
-        "results.compare": "compare cv_table",
+        "results.compare": "compare compare_steps cv_table",
         "results.bootstrap": "interval paired",
         "results.record": "record record_predictions",
-        "results.submission": "check_submission score_submission",
+        "results.check": "check_submission",
+        "results.submission": "score_submission",
         "results.ledger": "read_ledger",
         "results.lb": "lb_table spearman to_html",
         "results.blend": "average blend_runs blend_table fitted_weights",

@@ -26,6 +26,8 @@ def run_benchmarks(gpu: bool = False) -> pd.DataFrame:
     takes by itself, and gap how many times that the kit's way takes. The rows of a GPU are measured with `gpu`. Raises
     RuntimeError where a benchmark fails, or there is no GPU to measure.
     """
+    if not BENCHES.is_dir():
+        raise RuntimeError("the benchmarks are not there: they come with the repository, not with the package")
     if gpu and not torch.cuda.is_available():
         raise RuntimeError("--gpu needs a CUDA GPU that PyTorch can use, and there is none")
     with tempfile.TemporaryDirectory() as folder:

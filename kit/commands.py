@@ -1,6 +1,7 @@
 """What the commands do. Each imports what it needs when it runs: a check of a CSV need not wait for PyTorch."""
 
 import sys
+import time
 import warnings
 from functools import cache
 from pathlib import Path
@@ -22,13 +23,19 @@ had faster. The kit's way, its peer's and the limit take turns, so that a slower
 
 
 def demo(options) -> None:
-    """Every notebook: on the voices, or on a demo of its own where it is about something else."""
+    """The notebooks on the voices, or on a demo of their own where they are about something else."""
+    from kit import durations
     from kit.competition.competition import open_competition
     from kit.demos.demo import make_voices
-    from kit.notebooks import numbered
+    from kit.notebooks import DEMO, numbered
 
-    paths = numbered(options.only)
-    run_notebooks(open_competition(make_voices(options.data)), "demo", paths, options)
+    numbers = options.only or (() if options.all else DEMO)
+    paths = numbered(numbers)
+    print(f"The demo: a small competition of synthetic speakers, made in {options.data}, and on it the notebooks")
+    print(durations.plan(paths), flush=True)
+    took = run_notebooks(open_competition(make_voices(options.data)), "demo", paths, options)
+    if options.record:
+        durations.keep(took)
 
 
 def run(options) -> None:
@@ -50,16 +57,39 @@ def run(options) -> None:
     run_notebooks(competition, options.preset, paths, options)
 
 
-def run_notebooks(competition: "Competition", preset: str, paths: list[Path], options) -> None:
-    """Run them in order, then print the ledger of what they made."""
+def run_notebooks(competition: "Competition", preset: str, paths: list[Path], options) -> dict[str, float]:
+    """Run them in order, then print the ledger of what they made; the seconds that each took."""
     from kit import notebooks
 
     runs = Path("runs") / f"{competition.folder.name}-{preset}"
     values = {"data": str(competition.folder), "preset": preset, "seed": options.seed}
     subject = notebooks.subject_of(competition)
-    notebooks.run_notebooks(paths, values, runs / "notebooks", subject=subject, in_place=options.in_place)
+    took: dict[str, float] = {}
+    scored: list[str] = []
+
+    def done(copy: Path, seconds: float) -> None:
+        took[copy.stem] = seconds
+        if not scored and (row := first_scored(runs.name, options.begun)):
+            scored.append(row)
+            print(f"  the first scored submission, {time.time() - options.begun:.0f} s after the start: {row}")
+            print(f"  its figures: {copy}", flush=True)
+
+    notebooks.run_notebooks(paths, values, runs / "notebooks", subject=subject, in_place=options.in_place, done=done)
     print_ledger(runs.name, competition)
-    print(f"\nThe notebooks as they ran: {runs}/notebooks/")
+    print(f"\nThe notebooks as they ran, with their figures: {runs}/notebooks/")
+    return took
+
+
+def first_scored(runs: str, since: float) -> str:
+    """The first submission of `<runs>/…` that was written since and has a public score; "" where there is none."""
+    from kit.results.ledger import LEDGER, read_ledger
+
+    if LEDGER.exists():
+        rows = read_ledger(LEDGER)
+        for row in rows[rows["run"].str.startswith(f"{runs}/") & rows["public"].notna()].itertuples():
+            if Path(row.file).exists() and Path(row.file).stat().st_mtime >= since:
+                return f"{row.file}, {row.metric} {row.public:.4f} on the public part"
+    return ""
 
 
 def print_ledger(runs: str, competition: "Competition") -> None:
@@ -104,8 +134,9 @@ def train(options) -> None:
         for note in competition.notes:
             print(f"kit train: {note}", file=sys.stderr)
         runs = crossval([experiment], competition, out, folds=options.folds, cache=options.cache, fresh=options.fresh)
-        with pd.option_context(*WIDE):
-            print(cv_table(runs).to_string(index=False))
+        if experiment.folds.n > 1:
+            with pd.option_context(*WIDE):
+                print(cv_table(runs).to_string(index=False))
         for run in runs:
             print(f"submission: {record(run, competition, options.submissions)['file']}")
 
@@ -126,7 +157,7 @@ def predict(options) -> None:
         warnings.simplefilter("always")
         said = []
 
-        def show(message, category, *_):
+        def show(message, category, *_, **__):
             said.append(category)
             tqdm.write(f"kit predict: {message}", file=sys.stderr)
 

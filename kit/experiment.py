@@ -43,6 +43,7 @@ class Experiment:
     folds: Folds = Folds()  # experiments that share it are compared row by row
     features: Any = LogMel()
     crop_frames: int = 128  # of a training crop
+    crops: Any = None  # how they are cut; None is one an item, around a box where there are boxes
     augment: tuple = (SpecAugment(),)
     net: Any = Net()
     mix: Any = None
@@ -126,11 +127,12 @@ class Experiment:
 # Where the kit's own parts of a field are.
 HOMES = {
     "features": ("kit.data.features", "kit.data.images"), "net": ("kit.models.net",), "mix": ("kit.data.mixup",),
-    "loss": ("kit.training.losses", "kit.training.distil", "kit.training.loss_sums"), "sampler": ("kit.data.samplers",),
+    "loss": ("kit.training.losses", "kit.training.distil", "kit.training.loss_sums", "kit.training.pseudo_frames"),
+    "crops": ("kit.data.division",), "sampler": ("kit.data.samplers", "kit.data.negatives"),
     "optimizer": ("kit.training.optim",), "schedule": ("kit.training.schedules",),
     "predict": ("kit.training.predict", "kit.training.shifts"),
 }  # fmt: skip
-OPTIONAL = ("mix", "views", "pseudo", "session", "metric", "start_from")
+OPTIONAL = ("crops", "mix", "views", "pseudo", "session", "metric", "start_from")
 EXACT = {
     "folds": (Folds,), "views": (LPCViews,), "pseudo": (PseudoLabels, SoftLabels), "loop": (Loop,),
     "session": (BaseSession,), "metric": (Metric,), "start_from": (StartFrom,),
@@ -150,8 +152,8 @@ def changes(old: Any, new: Any, path: str = "") -> dict[str, tuple[Any, Any]]:
     if isinstance(old, dict) and isinstance(new, dict) and old.get("part") == new.get("part"):
         changed, name = {}, old.get("part")
         for key in {**old, **new}:
-            values = (side[key] if key in side else _default(name, key) for side in (old, new))
-            changed |= changes(*values, f"{path}__{key}" if path else key)
+            before, after = (side[key] if key in side else _default(name, key) for side in (old, new))
+            changed |= changes(before, after, f"{path}__{key}" if path else key)
         return changed
     return {path: (old, new)}
 

@@ -38,9 +38,9 @@ def read_experiment(path: Path, competition: Callable[[], Competition], cache: P
     except (OSError, ValueError) as error:
         hint = f'; a preset is a file with {{"preset": "{path}"}}' if not path.suffix and not path.exists() else ""
         raise ValueError(f"{path}: {error}{hint}") from None
-    layout = None if name is None else competition()
+    opened = None if name is None else competition()
     try:
-        base = Experiment() if layout is None else _preset(name, layout, cache)
+        base = Experiment() if name is None or opened is None else _preset(name, opened, cache)
         return Experiment.from_dict(_merged(base.to_dict(), values), _found)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None

@@ -5,7 +5,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ FOLDER = Path(__file__).parents[1] / "notebooks"
 SOUNDS = ("hw4", "table", "speech_commands")  # one label a sound
 # The subjects that a notebook is about, where those are not SOUNDS.
 SUBJECTS = {"06": ("rfcx",), "07": ("table", "speech_commands"), "08": ("images",), "09": ("birdclef",)}
+DEMO = ("01", "02", "03", "04", "05")  # the demo without more words: the rest have demos of their own
 STUDIES = ("04",)  # as long as a competition's whole day: run on a folder where asked for by number
 KERNEL = "python3"
 QUIET = ["--IPKernelApp.log_level=CRITICAL"]  # else it warns of its loopback socket, and logs its own shutdown
@@ -32,6 +33,8 @@ class NotebookError(RuntimeError):
 def numbered(only: Sequence[str] = ()) -> list[Path]:
     """The notebooks in order, or those whose number is in `only`. Raises ValueError for a number that is not there."""
     known = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
+    if not known:
+        raise ValueError("the notebooks are not there: they come with the repository, not with the package")
     numbers = [path.name[:2] for path in known]
     for number in only:
         if number not in numbers:
@@ -58,12 +61,13 @@ def run_notebooks(
     subject: str = "hw4",
     work: Path | None = None,
     in_place: bool = False,
-) -> list[Path]:
+    done: Callable[[Path, float], None] = lambda copy, seconds: None,
+) -> None:
     """Execute each notebook with the parameters, print a line for each, and keep the executed copies in `out`.
 
     `subject` is that of the folder that parameters name; a notebook that it does not suit gets an empty one, for which
     it takes a demo of its own. `work` is the folder that a notebook runs in. in_place=True also writes the copy,
-    normalised, over the original.
+    normalised, over the original. `done` is called with each executed copy and the seconds that it took.
     Raises NotebookError at the first that fails; its copy in `out` shows how far it came.
     """
     import nbformat  # here, for both take seconds, and Kaggle's kernels may not have papermill
@@ -72,7 +76,6 @@ def run_notebooks(
     kernel = kernel_told()
     out.mkdir(parents=True, exist_ok=True)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(FOLDER.parent), os.environ.get("PYTHONPATH")]))
-    done = []
     for number, path in enumerate(paths, start=1):
         started, copy, bars = time.monotonic(), out / path.name, _Bars()
         heading = f"[{number}/{len(paths)}] {path.stem}"
@@ -101,11 +104,11 @@ def run_notebooks(
                 f"{path.name}, cell {error.cell_index + 1}: {error.ename}: {_plain(error.evalue)}\n"
                 f"  how far it came: {copy}"
             ) from None
-        print(f"{heading}  {time.monotonic() - started:.1f} s  ok", flush=True)
+        seconds = time.monotonic() - started
+        print(f"{heading}  {seconds:.1f} s  ok", flush=True)
         if in_place:
             write_normalised(nbformat.read(copy, as_version=4), path)
-        done.append(copy)
-    return done
+        done(copy, seconds)
 
 
 def kernel_told() -> str:

@@ -56,6 +56,9 @@ class Part:
     Raises TypeError or ValueError at once where the target is neither, or does not take an argument of that name.
     """
 
+    target: Callable
+    arguments: dict[str, Any]
+
     def __init__(self, target: Callable, /, **arguments: Any):
         if not callable(target) or not hasattr(target, "__qualname__"):
             raise ValueError(f"a part must be a function or a class, got {target!r}")

@@ -1,13 +1,16 @@
-"""What every test gets: fixed seeds, two folders made once, and no network."""
+"""What every test gets: fixed seeds, folders that are made once for all workers, and no network."""
 
 import multiprocessing.forkserver
+import os
 import random
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 
 from kit.competition.competition import open_competition
 from kit.demos.dawn_chorus import make_dawn_chorus
@@ -16,6 +19,17 @@ from kit.demos.rainforest import make_rainforest
 from kit.notebooks import numbered, run_notebooks, suits
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+LATE = ("scipy.stats", "sklearn.metrics", "sklearn.model_selection", "timm", "torch._dynamo", "torchaudio.functional")
+# Workers are given whole files in this order, the longest first: what is begun last is short, and both end together.
+LONGEST = ("kaggle/test_runs.py", "notebooks/test_notebooks.py", "test_own_parts.py", "training/test_crossval.py")
+
+
+def pytest_collection_modifyitems(items):
+    def rank(item) -> int:
+        path = item.path.as_posix()
+        return next((number for number, name in enumerate(LONGEST) if path.endswith(name)), len(LONGEST))
+
+    items.sort(key=rank)
 
 
 @pytest.fixture(autouse=True)
@@ -42,10 +56,30 @@ def no_network():
 
 
 @pytest.fixture(scope="session")
+def made_once(tmp_path_factory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """The folder of a name, made by the first worker of this run that asks for it, while others wait for it."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def folder(name: str, make: Callable[[Path], object]) -> Path:
+        home = shared / f"once-{name}"
+        with FileLock(f"{home}.lock"):
+            if not (home / "done").exists():
+                if home.exists():
+                    pytest.fail(f"{name} could not be made; the first test that asked for it says why")
+                home.mkdir()
+                make(home / name)
+                (home / "done").touch()
+        return home / name
+
+    return folder
+
+
+@pytest.fixture(scope="session")
 def forkserver():
-    """Makes processes that have imported the kit already: its import takes longer than what a test runs in them."""
+    """Makes processes that have imported the kit, and what a fold's training imports late: each would take seconds."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["kit.training.crossval"])
+    context.set_forkserver_preload(["kit.training.crossval", *LATE])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(
             "PYTHONPATH", str(Path(__file__).parents[1])
@@ -55,9 +89,9 @@ def forkserver():
 
 
 @pytest.fixture(scope="session")
-def voices_folder(tmp_path_factory) -> Path:
+def voices_folder(made_once) -> Path:
     """A small demo competition: 6 speakers, 8 training and 3 test utterances each."""
-    return make_voices(tmp_path_factory.mktemp("data") / "voices", n_speakers=6, n_train=8, n_test=3, seed=1)
+    return made_once("voices", lambda folder: make_voices(folder, n_speakers=6, n_train=8, n_test=3, seed=1))
 
 
 @pytest.fixture(scope="session")
@@ -66,26 +100,29 @@ def voices(voices_folder):
 
 
 @pytest.fixture(scope="session")
-def executed(voices_folder, rainforest_folder, chorus_folder, tmp_path_factory) -> Path:
+def executed(voices_folder, rainforest_folder, chorus_folder, made_once) -> Path:
     """All notebooks, run one after another as a reader would; the folder they ran in."""
-    work = tmp_path_factory.mktemp("work")
     small = {"rfcx": rainforest_folder, "birdclef": chorus_folder}  # their own demos are large for a test
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OMP_NUM_THREADS", "1")
-        patch.setenv("LOKY_MAX_CPU_COUNT", "1")  # one fold after another; tests/kaggle/test_runs.py has workers
-        others = [path for path in numbered() if not any(suits(path, subject) for subject in small)]
-        values = {"preset": "tiny", "seed": 0}
+    others = [path for path in numbered() if not any(suits(path, subject) for subject in small)]
+    values = {"preset": "tiny", "seed": 0}
+
+    def run(work: Path) -> None:
+        work.mkdir()
         run_notebooks(others, {"data": str(voices_folder), **values}, work / "out", work=work)
         for subject, folder in small.items():
             about = [path for path in numbered() if suits(path, subject)]
             run_notebooks(about, {"data": str(folder), **values}, work / "out", subject=subject, work=work)
-    return work
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        patch.setenv("LOKY_MAX_CPU_COUNT", "1")  # one fold after another; tests/kaggle/test_runs.py has workers
+        return made_once("executed", run)
 
 
 @pytest.fixture(scope="session")
-def rainforest_folder(tmp_path_factory) -> Path:
+def rainforest_folder(made_once) -> Path:
     """A small demo rainforest: 16 training and 6 test recordings of 6 s."""
-    return make_rainforest(tmp_path_factory.mktemp("data") / "rainforest", n_train=16, n_test=6, seconds=6.0, seed=3)
+    return made_once("rainforest", lambda folder: make_rainforest(folder, n_train=16, n_test=6, seconds=6.0, seed=3))
 
 
 @pytest.fixture(scope="session")
@@ -94,9 +131,9 @@ def rainforest(rainforest_folder):
 
 
 @pytest.fixture(scope="session")
-def chorus_folder(tmp_path_factory) -> Path:
+def chorus_folder(made_once) -> Path:
     """A small demo dawn chorus: 40 clips, soundscapes of 20 s: 6 annotated, 4 not, 4 hidden."""
-    return make_dawn_chorus(tmp_path_factory.mktemp("data") / "chorus", 40, 4, 6, 4, seconds=20.0, seed=1)
+    return made_once("chorus", lambda folder: make_dawn_chorus(folder, 40, 4, 6, 4, seconds=20.0, seed=1))
 
 
 @pytest.fixture(scope="session")

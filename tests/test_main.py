@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -186,6 +187,28 @@ def test_run_names_notebooks_that_the_folder_suits(tmp_path, monkeypatch, capsys
     assert main(["run", "--data", str(folder), "--only", "01,02"]) == 1
     message = "kit run: only must name a notebook for a folder of 'images', got 01, 02"
     assert capsys.readouterr().err.startswith(message)
+
+
+def test_the_demo_says_first_what_it_will_do(voices_folder, monkeypatch, capsys, tmp_path):
+    asked, kept = [], tmp_path / "seconds.json"
+    monkeypatch.setattr(commands, "run_notebooks", lambda _, preset, paths, options: asked.append(paths) or {"01": 7.0})
+    monkeypatch.setattr("kit.demos.demo.make_voices", lambda folder: voices_folder)
+    for more, n in {"": 5, "--all": 10, "--only 06,07": 2}.items():
+        assert main(["demo", *more.split()]) == 0
+        out = capsys.readouterr().out
+        assert [path.name[:2] for path in asked[-1]] == re.findall(r"^  (\d\d)_\w+ +(?:about|not)", out, re.M)
+        assert len(asked[-1]) == n and "data/voices" in out and re.search(r"^  together +about \d+ (s|min)$", out, re.M)
+    monkeypatch.setattr("kit.durations.FILE", kept)
+    assert main(["demo", "--record"]) == 0 and json.loads(kept.read_text())["seconds"] == {"01": 7.0}
+
+
+def test_the_first_scored_submission_is_told(trained, kit):
+    since = time.time()
+    assert commands.first_scored("a", since) == "", "it was there before"
+    file = Path(read_ledger("submissions/ledger.csv")["file"][0])
+    line = commands.first_scored("a", file.stat().st_mtime)
+    assert re.fullmatch(r"submissions/a/mine-s0.csv, accuracy 0\.\d{4} on the public part", line)
+    assert commands.first_scored("b", 0) == ""
 
 
 def test_a_folders_day_has_no_studies_unless_asked_for(voices_folder, monkeypatch):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import nbformat
 import pandas as pd
+import psutil
 import pytest
 
 from kit.demos.demo import make_voices
@@ -85,10 +86,10 @@ USE = """
 experiment = preset("tiny").but(
     name="mine", net__pooling=Part({p}LastShare, share=0.25), net__head=Part({p}TwoLayers), loss=Part({p}smooth_loss),
     metric=Metric({p}rank_hits), augment=({p}louder,), optimizer=Part({p}momentum, lr=0.05),
-    loop__epochs=4, loop__epoch_steps=STEPS,
+    loop__epochs=4, loop__epoch_steps=3,
 )
 competition = open_competition(data, layout={p}speakers)
-run, = crossval([experiment], competition, "runs", n_jobs=2, threads=1, progress=False)
+run, = crossval([experiment], competition, "runs", n_jobs=JOBS, threads=1, progress=False)
 print(run.metrics["metric"], run.score)
 """
 FRESH = """
@@ -122,13 +123,14 @@ def folder(tmp_path_factory):
     return make_voices(tmp_path_factory.mktemp("data") / SLUG, n_speakers=6, n_train=8, n_test=4)
 
 
-def notebook(folder, steps=3, in_cells=True):
+def notebook(folder, in_cells=True, jobs=1):
+    """Its folds one after another; in workers, whose imports take longer than the training, where `jobs` is 2."""
     cells = nbformat.v4.new_code_cell
     parameters = cells(f'data = "{folder}"')
     parameters.metadata["tags"] = ["parameters"]
     imports = "from kit import Metric, Part, crossval, open_competition, preset\n"
     imports += "" if in_cells else "import mine\n"
-    use = USE.format(p="" if in_cells else "mine.").replace("STEPS", str(steps))
+    use = USE.format(p="" if in_cells else "mine.").replace("JOBS", str(jobs))
     written = [cells(PARTS)] if in_cells else [cells("%%writefile mine.py\n" + PARTS)]
     return nbformat.v4.new_notebook(cells=[parameters, *written, cells(imports + use)])
 
@@ -163,9 +165,9 @@ def bits(work):
 
 @pytest.fixture(scope="module", params=[True, False], ids=["cells", "file"])
 def trained(request, folder, tmp_path_factory):
-    """A folder in which the notebook ran from top to bottom, and whether its parts stand in cells."""
+    """A folder in which the notebook ran from top to bottom, in two workers, and whether its parts stand in cells."""
     work = tmp_path_factory.mktemp("whole")
-    finish(start(work, notebook(folder, in_cells=request.param)), work)
+    finish(start(work, notebook(folder, in_cells=request.param, jobs=2)), work)
     return work, request.param
 
 
@@ -177,8 +179,10 @@ def test_a_killed_notebook_goes_on_to_the_same_bits(trained, folder, tmp_path):
     while not list(work.glob("runs/mine-s0/fold*/last.pt")):
         assert process.poll() is None and time.monotonic() < until, (work / "said.txt").read_text()[-3000:]
         time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
+    for one in [process, *psutil.Process(process.pid).children(recursive=True)]:
+        os.kill(one.pid, signal.SIGKILL)  # the kernel is in a session of its own
     process.wait()
+    assert not (work / "runs/mine-s0/metrics.json").exists(), "it ended before it could be killed"
     assert finish(start(work, book), work) == bits(whole)
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from kit.competition.listing import Listing
 from kit.competition.names import told
@@ -16,7 +16,7 @@ FOREIGN = (".aac", ".m4a", ".m4b", ".mka", ".mp4", ".webm", ".wma", ".amr", ".ap
 PART = re.compile(r"(train|test)(?![a-z])", re.IGNORECASE)  # how the name of a folder of one part begins
 
 
-def convert_hint(path: str) -> str:
+def convert_hint(path: str | Path) -> str:
     """How to make a file that can be read of one that libsndfile does not know."""
     name = PurePosixPath(path)
     return f"convert it, as by ffmpeg -i {name.name} {name.stem}.flac"
@@ -41,8 +41,8 @@ def find_audio(listing: Listing, name: str, folder: str) -> tuple[str, str | Non
         if path := listing.match(guess):
             return path, listing.fault(path)
     beside = [path for guess in guesses for path in listing.with_stem(guess)]
-    if found := sorted(filter(is_audio, beside), key=lambda path: AUDIO.index(PurePosixPath(path).suffix.lower())):
-        return found[0], listing.fault(found[0])
+    if audio := sorted(filter(is_audio, beside), key=lambda path: AUDIO.index(PurePosixPath(path).suffix.lower())):
+        return audio[0], listing.fault(audio[0])
     if foreign := [path for path in beside if path.lower().endswith(FOREIGN)]:
         return foreign[0], f"{told(foreign[0])} is not audio that can be read here: {convert_hint(foreign[0])}"
     rule = listing.fault(guesses[0])
@@ -64,16 +64,16 @@ def find_in_any_folder(listing: Listing, name: str, folder: str, row: Collection
     path, rule = find_audio(listing, name, folder)
     if rule is None or not rule.startswith("no such"):
         return path, rule
-    found = [path for path in listing.in_any_folder(name) if is_audio(path) and part_of(path) != other]
-    if not found:
+    paths = [path for path in listing.in_any_folder(name) if is_audio(path) and part_of(path) != other]
+    if not paths:
         return path, rule
-    named = {path: len(set(row).intersection(PurePosixPath(path).parts[:-1])) for path in found}
-    found = [path for path in found if named[path] == max(named.values())]
-    found.sort(key=lambda path: AUDIO.index(PurePosixPath(path).suffix.lower()))
-    if other_folder := [path for path in found if PurePosixPath(path).parent != PurePosixPath(found[0]).parent]:
-        first, second = sorted((found[0], other_folder[0]))
-        return found[0], f"must say which file it is, {told(first)} or {told(second)}, by its folder"
-    return found[0], listing.fault(found[0])
+    named = {path: len(set(row).intersection(PurePosixPath(path).parts[:-1])) for path in paths}
+    paths = [path for path in paths if named[path] == max(named.values())]
+    paths.sort(key=lambda path: AUDIO.index(PurePosixPath(path).suffix.lower()))
+    if other_folder := [path for path in paths if PurePosixPath(path).parent != PurePosixPath(paths[0]).parent]:
+        first, second = sorted((paths[0], other_folder[0]))
+        return paths[0], f"must say which file it is, {told(first)} or {told(second)}, by its folder"
+    return paths[0], listing.fault(paths[0])
 
 
 def part_of(path: str) -> str | None:

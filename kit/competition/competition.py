@@ -70,7 +70,7 @@ class Competition:
         None  # id, label, true, t_min and t_max (s), f_min and f_max (Hz) of what is known where
     )
     unlabelled: pd.DataFrame | None = None  # as train, without label: rows to predict that no submission asks for
-    listing: Listing = field(repr=False, compare=False, default=None)
+    listing: Listing = field(repr=False, compare=False, default=None)  # pyrefly: ignore[bad-assignment]
 
     def __post_init__(self):
         for name in self.classes:
@@ -100,23 +100,23 @@ class Competition:
         if not path.exists():
             return None
         wanted = [self.id_column, *self.label_columns, "Usage"]
-        found = read_csv(path)
-        if list(found.columns) != wanted:
-            raise CompetitionError(f"{path}: line 1: must be {','.join(wanted)}, got {','.join(found.columns)}")
-        found.columns = ["id", *(["label"] if len(self.label_columns) == 1 else self.label_columns), "usage"]
-        for line in found.index[~found["usage"].isin(["Public", "Private"])]:
+        table = read_csv(path)
+        if list(table.columns) != wanted:
+            raise CompetitionError(f"{path}: line 1: must be {','.join(wanted)}, got {','.join(table.columns)}")
+        table.columns = ["id", *(["label"] if len(self.label_columns) == 1 else self.label_columns), "usage"]
+        for line in table.index[~table["usage"].isin(["Public", "Private"])]:
             raise CompetitionError(
-                f"{path}: line {line}: Usage must be Public or Private, got {found.at[line, 'usage']!r}"
+                f"{path}: line {line}: Usage must be Public or Private, got {table.at[line, 'usage']!r}"
             )
         if len(self.label_columns) > 1:
-            found = self._as_numbers(found, path)
-        return found.reset_index(drop=True)
+            table = self._as_numbers(table, path)
+        return table.reset_index(drop=True)
 
-    def _as_numbers(self, found: pd.DataFrame, path: Path) -> pd.DataFrame:
+    def _as_numbers(self, table: pd.DataFrame, path: Path) -> pd.DataFrame:
         for column in self.label_columns:
-            for line in found.index[~found[column].isin(["0", "1"])]:
-                raise CompetitionError(f"{path}: line {line}: {column} must be 0 or 1, got {found.at[line, column]!r}")
-        return found.astype({column: int for column in self.label_columns})
+            for line in table.index[~table[column].isin(["0", "1"])]:
+                raise CompetitionError(f"{path}: line {line}: {column} must be 0 or 1, got {table.at[line, column]!r}")
+        return table.astype({column: int for column in self.label_columns})
 
 
 def open_competition(
@@ -212,4 +212,5 @@ def _opened(listing: Listing, fields: dict) -> Competition:
         rows = [f"{told(name)} ({counts.get(name, 0)} rows)" if single else told(name) for name in group]
         notes.append(f"labels that look alike are {len(group)} classes: {', '.join(rows)}")
     notes += rare_notes(train) if single else []
-    return Competition(folder=listing.folder, listing=listing, **{**fields, "notes": tuple(notes)})
+    known: dict[str, Any] = {**fields, "notes": tuple(notes)}
+    return Competition(folder=listing.folder, listing=listing, **known)

@@ -4,10 +4,11 @@
     AU, NIST                    the header's count must lie in the file
     Ogg                         a stream must have all of its pages, the last included, and be the only one
     MP3                         frames are counted where an index is missing or counts fewer than there are
-    FLAC                        libsndfile itself refuses what is cut
+    FLAC                        libsndfile refuses what is cut; frames are counted where the header counts fewer
 
+All else that libsndfile reads (VOC, IRCAM, SDS and the like) is refused: nothing tells whether it is whole.
 Sources: RIFF (Microsoft and IBM, 1991), EBU Tech 3306 (RF64), AIFF-C (Apple, 1991), CAF (Apple, 2005), RFC 3533 (Ogg),
-and mp3.py.
+flac.py and mp3.py.
 """
 
 import io
@@ -17,11 +18,15 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
+from kit.competition.audio_files import AUDIO, convert_hint
+from kit.competition.flac import MAGIC, STREAM_INFO, flac_samples, with_count
 from kit.competition.mp3 import mp3_frames, with_index
 
 UNKNOWN = 0xFFFFFFFF  # the size of a chunk that was written to a pipe, or that is told elsewhere
 MOST_CHUNKS = 10_000  # before the samples; a file of noise may hold millions
 W64_DATA = bytes.fromhex("64617461f3acd3118cd100c04f8edb8a")
+KNOWN = "WAV, RF64, FLAC, Ogg, MP3, AIFF, AU, CAF, W64 or NIST SPHERE"
+JOINED = "one after another, of which one would be read"
 CUT = "must be as long as its header says, got {}, which is cut short"
 OGG_BEGIN, OGG_END = 2, 4  # flags of a page
 
@@ -31,21 +36,21 @@ class AudioError(ValueError):
 
 
 def whole_source(path: Path) -> Path | io.BytesIO:
-    """What soundfile is to read: the file, or its content behind an index that counts all of it.
+    """What soundfile is to read: the file, or its content with a header or an index that counts all of it.
 
-    Raises: AudioError where sound is missing from the file, or would be left out. What is no audio file passes.
+    Raises: AudioError where sound is missing from the file, or would be left out, or nothing tells whether it is.
     """
     with open(path, "rb") as file:
         magic = file.read(12)
-        if magic[:4] == b"fLaC":
-            return path
+        if magic[:4] == MAGIC:
+            return _counted_flac(path, file)
         size = os.fstat(file.fileno()).st_size
         if magic[:4] == b"OggS":
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:  # of hours, it need not be in memory
                 rule = _ogg_fault(content)
         elif magic[:4] in (b"RIFF", b"RIFX", b"RF64"):
             rule = _riff_fault(file, size, ">" if magic[:4] == b"RIFX" else "<")
-        elif magic[:4] == b"FORM":
+        elif magic[:4] == b"FORM" and magic[8:] in (b"AIFF", b"AIFC"):
             rule = _aiff_fault(file, size)
         elif magic[:4] == b"riff":
             rule = _w64_fault(file, size)
@@ -60,14 +65,28 @@ def whole_source(path: Path) -> Path | io.BytesIO:
             file.seek(0)
             return _counted_mp3(path, file.read())
         else:
-            return path
+            hint = "" if path.suffix.lower() in AUDIO else f": {convert_hint(path.name)}"
+            raise AudioError(f"audio file must be {KNOWN}, got {path}, which is none of them{hint}")
     if rule:
         raise AudioError(f"audio file {rule.format(path)}")
     return path
 
 
+def _counted_flac(path: Path, file: io.BufferedReader) -> Path | io.BytesIO:
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        if content.find(MAGIC + STREAM_INFO, 1) > 0:
+            raise AudioError(f"audio file must hold one stream, got {path} with several, {JOINED}")
+    samples = flac_samples(file)
+    if samples is None or samples[0] >= samples[1]:  # of a count that is too large libsndfile itself tells
+        return path
+    file.seek(0)
+    return io.BytesIO(with_count(file.read(), samples[1]))
+
+
 def _counted_mp3(path: Path, content: bytes) -> Path | io.BytesIO:
     frames = mp3_frames(content)
+    if frames and frames.cut and frames.count > (frames.counted or 0):
+        raise AudioError(f"audio file must end with a whole frame, got {path}, which is cut short within its last")
     if frames is None or frames.counted is not None and frames.count <= max(1, frames.counted):
         return path
     return io.BytesIO(with_index(content, frames))
@@ -157,24 +176,37 @@ def _nist_fault(head: bytes, length: int) -> str | None:
 
 
 def _ogg_fault(content: mmap.mmap) -> str | None:
-    offset, begun, ended, pages = 0, set(), set(), {}
-    while content[offset : offset + 4] == b"OggS" and offset + 27 <= len(content):
-        flags = content[offset + 5]
-        serial, page = struct.unpack_from("<II", content, offset + 14)
-        lacing = content[offset + 27 : offset + 27 + content[offset + 26]]
-        end = offset + 27 + content[offset + 26] + sum(lacing)
+    begun, ended, pages = set(), set(), {}
+    for flags, _, serial, page, end in _ogg_pages(content):
         if end > len(content):
             return CUT
         if flags & OGG_BEGIN:
             if ended:
-                return "must hold one stream, got {} with several, one after another, of which one would be read"
+                return f"must hold one stream, got {{}} with several, {JOINED}"
             begun.add(serial)
         elif page != pages.get(serial, page - 1) + 1:
             return f"must have all of its pages, got {{}}, which lacks those before page {page}"
         pages[serial] = page
         if flags & OGG_END:
             ended.add(serial)
-        offset = end
     if begun - ended:
         return "must have the page that ends it, got {}, which is cut short"
     return None
+
+
+def _ogg_pages(content: mmap.mmap) -> Iterator[tuple[int, int, int, int, int]]:
+    """Flags, granule, serial, number and end (bytes) of each page: the granule counts the samples that end in it."""
+    offset = 0
+    while content[offset : offset + 4] == b"OggS" and offset + 27 <= len(content):
+        granule, serial, page = struct.unpack_from("<qII", content, offset + 6)
+        lacing = content[offset + 27 : offset + 27 + content[offset + 26]]
+        end = offset + 27 + content[offset + 26] + sum(lacing)
+        yield content[offset + 5], granule, serial, page, end
+        offset = end
+
+
+def last_page(path: Path) -> int:
+    """The granule with which the last page of an Ogg stream begins, 0 where it is the only one with samples."""
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        granules = [granule for _, granule, *_ in _ogg_pages(content) if granule > 0]  # -1 where no packet ends
+    return granules[-2] if len(granules) > 1 else 0

@@ -28,6 +28,8 @@ def read_csv(path: Path) -> pd.DataFrame:
     if len(rows) < 2:
         raise CompetitionError(f"{path}: must have a header and at least one row")
     (first, header), *rows = rows
+    if len(header) == 1 and (other := [mark for mark in (";", "\t", "|") if mark in header[0]]):
+        raise CompetitionError(f"{path}: line {first}: must have commas between its fields, got {other[0]!r}")
     if twice := [name for name, count in Counter(header).items() if count > 1]:
         raise CompetitionError(
             f"{path}: line {first}: a column is named twice: {twice[0]!r} of {', '.join(header)[:200]}"

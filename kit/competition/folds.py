@@ -22,6 +22,7 @@ from kit.parts import MOST_SEED, arguments_of, at_least, one_of, part
 class Folds:
     """How many folds, the seed that shuffles the rows into them, and the column whose equal rows share a fold.
 
+    n: 1 trains one net on all rows and holds none out, so that there is no out-of-fold score; loop.keep must be "last".
     by: "group" is what the layout groups by, or the rows one by one where it names no groups; "site" or "source", where
     the layout tells them, show what a new one costs; empty for the rows one by one.
     """
@@ -31,11 +32,17 @@ class Folds:
     by: str = "group"
 
     def check(self):
-        at_least(self, 2, "n")
+        at_least(self, 1, "n")
         at_least(self, 0, "seed")
         one_of(self, "by", ("group", "site", "source", ""))
         if self.seed > MOST_SEED:
             raise ValueError(f"seed must be at most {MOST_SEED}, got {self.seed}")
+
+    def check_with(self, experiment: Any):
+        if self.n == 1 and experiment.loop.keep != "last":
+            raise ValueError(
+                f'keep must be "last" with folds of 1, which hold out no row to stop by, got "{experiment.loop.keep}"'
+            )
 
     def options(self, data: Any) -> dict[str, Any]:
         """What `make_folds` and `fold_notes` take beside the training table of a Competition, or of a Store.
@@ -64,7 +71,8 @@ def make_folds(
 
     classes: all of them, for a table of several labels a row, whose rows count once for each label that they are known
     to have, or once as having none. hold_all: no row is always trained on.
-    No fold is empty. Raises ValueError where fewer than n rows, or groups, can be held out.
+    No fold is empty but that of n = 1, with which all rows are always trained on. Raises ValueError where fewer than n
+    rows, or groups, can be held out.
     """
     return _fold(_pairs(train, by, classes), len(train), n, seed, hold_all)
 
@@ -81,6 +89,8 @@ def fold_notes(
     """What these folds do to rare classes, by name. Raises ValueError as making the folds does."""
     pairs = _pairs(train, by, classes)
     folds = _fold(pairs, len(train), n, seed, hold_all)
+    if n == 1:
+        return ["1 fold: all rows are trained on and none is held out, so that there is no out-of-fold score"]
     table = pd.crosstab(folds[pairs.row], pairs.label)  # (folds, classes) of rows
     held_out = table[table.index != ALWAYS] > 0
     trained = (table > 0).sum() > 1
@@ -147,8 +157,10 @@ def _groups(train: pd.DataFrame, by: str) -> tuple[str, np.ndarray]:
 
 
 def _fold(pairs: _Pairs, n_rows: int, n: int, seed: int, hold_all: bool) -> np.ndarray:
-    if n < 2:
-        raise ValueError(f"n_folds must be at least 2, got {n}")
+    if n < 1:
+        raise ValueError(f"n_folds must be at least 1, got {n}")
+    if n == 1:
+        return np.full(n_rows, ALWAYS)
     always = np.zeros(len(pairs.row), dtype=bool) if hold_all else _always_trained(pairs)[0]
     row, label, group = pairs.row[~always], pairs.label[~always], pairs.group[~always]
     if (count := len(np.unique(group))) < n:

@@ -19,8 +19,8 @@ def audio_header(listing: Listing, path: str) -> tuple[float, int] | str:
     if rule := listing.fault(path):
         return f"{rule}: looked for {path}" if rule.startswith("no such") else rule
     file = listing.folder / path
-    if found := vorbis_header(file):
-        return found
+    if header := vorbis_header(file):
+        return header
     try:
         # an MP3's length may be a guess
         header = soundfile.info(whole_source(file) if path.lower().endswith(".mp3") else file)
@@ -47,14 +47,14 @@ def vorbis_header(file: Path) -> tuple[float, int] | None:
         return None
     if head[:4] != b"OggS" or head[28:35] != b"\x01vorbis" or len(head) < 58:
         return None
-    rate_hz, first, place = struct.unpack_from("<I", head, 40)[0], 0, tail.rfind(b"OggS")
+    rate_hz, first, last = struct.unpack_from("<I", head, 40)[0], 0, tail.rfind(b"OggS")
     start = 0
     while first == 0 and head[start : start + 4] == b"OggS" and start + 27 <= len(head):
         first = struct.unpack_from("<q", head, start + 6)[0]  # samples up to the page's end
         lacing = head[start + 27 : start + 27 + head[start + 26]]
         start += 27 + len(lacing) + sum(lacing)
-    if place < 0 or place + 18 > len(tail) or not 0 < first <= MOST_FIRST or not rate_hz:
+    if last < 0 or last + 18 > len(tail) or not 0 < first <= MOST_FIRST or not rate_hz:
         return None
-    flags, samples, serial = struct.unpack_from("<BqI", tail, place + 5)
+    flags, samples, serial = struct.unpack_from("<BqI", tail, last + 5)
     whole = flags & OGG_LAST and serial == struct.unpack_from("<I", head, 14)[0] and samples >= first
     return (samples / rate_hz, rate_hz) if whole else None

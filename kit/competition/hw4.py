@@ -6,6 +6,7 @@ A folder may also hold `audio/<name>.flac` beside each `<name>.pt`; then the tab
 """
 
 from pathlib import PurePosixPath
+from typing import Any
 
 import pandas as pd
 
@@ -49,7 +50,7 @@ def _notes(test: pd.DataFrame, listing: Listing) -> list[str]:
 
 
 def _n_mels(metadata: dict, testdata: dict, problems: Problems) -> int:
-    n_mels = metadata.get("n_mels")
+    n_mels: Any = metadata.get("n_mels")
     if not isinstance(n_mels, int) or isinstance(n_mels, bool) or n_mels < 1:
         problems.add("metadata.json: n_mels", f"must be a positive whole number, got {n_mels!r}")
     elif testdata.get("n_mels") != n_mels:
@@ -77,18 +78,18 @@ def _train_rows(metadata: dict, classes: set[str], problems: Problems) -> list[d
     for speaker, utterances in speakers.items():
         if speaker not in classes:
             problems.add(f"metadata.json: speaker {speaker}", "is not in mapping.json")
-        found = _rows(utterances, "metadata.json", f"speaker {speaker}", problems)
-        rows += [{**row, "label": speaker} for row in found]
+        speaker_rows = _rows(utterances, "metadata.json", f"speaker {speaker}", problems)
+        rows += [{**row, "label": speaker} for row in speaker_rows]
     return rows
 
 
-def _rows(utterances: object, file: str, place: str, problems: Problems) -> list[dict]:
+def _rows(utterances: object, file: str, field: str, problems: Problems) -> list[dict]:
     if not isinstance(utterances, list) or not utterances:
-        problems.add(f"{file}: {place}", "must be a list of at least one utterance")
+        problems.add(f"{file}: {field}", "must be a list of at least one utterance")
         return []
     rows = []
     for number, item in enumerate(utterances):
-        where = f"{file}: {place}, row {number}"
+        where = f"{file}: {field}, row {number}"
         path, frames = (item.get("feature_path"), item.get("mel_len")) if isinstance(item, dict) else (None, None)
         if not isinstance(path, str):
             problems.add(where, "must hold feature_path (text) and mel_len")

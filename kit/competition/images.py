@@ -23,6 +23,8 @@ from kit.competition.names import near_equal, told
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from kit.data.store import Store
+
 SPLITS = ("train", "test")
 CONTENTS = ("jpeg", "png", "image")  # what a parquet file may call its column of images
 SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -42,7 +44,7 @@ def find_images(listing: Listing) -> str | None:
 
 def read_images(listing: Listing) -> dict:
     """The fields of a Competition. Raises CompetitionError naming every bad row."""
-    source, problems = find_images(listing), Problems(listing.folder)
+    source, problems = find_images(listing) or "", Problems(listing.folder)
     table = _files(listing, problems) if source == "train" else _parquet_rows(listing, source)
     for row in table[~table["split"].isin(SPLITS)].itertuples():
         problems.add(f"{row.where} ({row.path})", f"split must be train or test, got {row.split!r}")
@@ -84,7 +86,7 @@ def image_rows(folder: Path, table: pd.DataFrame) -> Iterator[np.ndarray | str]:
         yield pixels if isinstance(pixels, str) else pixels.reshape(len(pixels), -1)
 
 
-def image_shape(store) -> tuple[int, int]:
+def image_shape(store: "Store") -> tuple[int, int]:
     """Pixels a side and channels of a store's images. Raises ValueError where it holds no images."""
     sides = store.index["frames"][store.index["frames"] > 0]  # of a test image that can't be read there is none
     side = int(sides.iloc[0])
@@ -93,7 +95,7 @@ def image_shape(store) -> tuple[int, int]:
     return side, store.n_mels // side
 
 
-def pick_images(store, rows: np.ndarray) -> "Tensor":
+def pick_images(store: "Store", rows: np.ndarray) -> "Tensor":
     """Some rows of a store of images, (N, H, W · C) uint8. Raises ValueError for one that could not be read."""
     side = image_shape(store)[0]
     if len(faulty := store.index.iloc[rows].query("frames == 0")):
@@ -150,11 +152,11 @@ def _read_parquet(path: Path, wanted: tuple[str, ...]) -> pa.Table:
             f"{path}: must have columns split, label and one of {', '.join(CONTENTS)}, got {', '.join(names)}"
         )
     for column in columns:
-        kind = file.schema_arrow.field(column).type
+        dtype = file.schema_arrow.field(column).type
         texts, bytes_ = (pa.string(), pa.large_string()), (pa.binary(), pa.large_binary())
-        if kind not in (bytes_ if column in CONTENTS else texts):
+        if dtype not in (bytes_ if column in CONTENTS else texts):
             rule = "bytes" if column in CONTENTS else "text"
-            raise CompetitionError(f"{path}: column {column} must hold {rule}, got {kind}")
+            raise CompetitionError(f"{path}: column {column} must hold {rule}, got {dtype}")
     with _named(path):
         return file.read(columns)
 

@@ -5,10 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from kit.competition.names import nfc, told
 from kit.competition.strict_json import parse_json
 
+ARCHIVES = (".zip", ".7z", ".tar", ".tar.gz", ".tgz", ".rar")
 SHOWN = 20  # problems printed in full; the rest are counted
 
 
@@ -38,8 +40,8 @@ class Listing:
         self._walk("")
 
     def _walk(self, below: str) -> None:
-        with os.scandir(self.folder / below) as found:
-            for item in sorted(found, key=lambda item: item.name):
+        with os.scandir(self.folder / below) as items:
+            for item in sorted(items, key=lambda item: item.name):
                 name = f"{below}/{item.name}" if below else item.name
                 if _is_hidden(item.name):
                     continue
@@ -67,8 +69,8 @@ class Listing:
         if path in self.entries:
             return path
         stem, suffix = _stem_and_suffix(path)
-        found = [name for name in self.with_stem(stem) if _stem_and_suffix(name)[1] == suffix]
-        return found[0] if len(found) == 1 else None
+        paths = [name for name in self.with_stem(stem) if _stem_and_suffix(name)[1] == suffix]
+        return paths[0] if len(paths) == 1 else None
 
     def with_stem(self, stem: str) -> list[str]:
         """The files that have this path, in any Unicode form, without their suffix."""
@@ -89,8 +91,8 @@ class Listing:
         """The files whose path ends with this name, as `match` takes one; without any, those whose path without its
         suffix does."""
         stem, suffix = _stem_and_suffix(name)
-        found = [path for path in self._ending_with(stem) if _stem_and_suffix(path)[1] == suffix]
-        return found or self._ending_with(nfc(name))
+        paths = [path for path in self._ending_with(stem) if _stem_and_suffix(path)[1] == suffix]
+        return paths or self._ending_with(nfc(name))
 
     def _ending_with(self, stem: str) -> list[str]:
         paths = self._by_last_part.get(stem.rpartition("/")[2], [])
@@ -127,7 +129,7 @@ class Listing:
             return f"the path must have / between its folders, got {told(path)} with a backslash"
         return None
 
-    def fault(self, path: object) -> str | None:
+    def fault(self, path: Any) -> str | None:
         """The rule that a path from a table breaks, or None."""
         if rule := self.path_fault(path):
             return rule
@@ -156,7 +158,10 @@ class Listing:
         """That there is no such file, and which there are of a like name."""
         stem = _stem_and_suffix(path)[0].casefold()
         alike = self._by_letters.get(stem, []) or self._by_letters.get(nfc(path).casefold(), [])
-        return f"no such file on disk, but {', '.join(map(told, alike[:3]))}" if alike else "no such file on disk"
+        if alike:
+            return f"no such file on disk, but {', '.join(map(told, alike[:3]))}"
+        packed = [path for path in (f"{path.split('/')[0]}{suffix}" for suffix in ARCHIVES) if path in self.entries]
+        return f"no such file on disk, but {packed[0]}, which must be unpacked" if packed else "no such file on disk"
 
     def read_json(self, name: str) -> dict:
         """A JSON object from the folder. Raises CompetitionError naming file and line."""

@@ -20,12 +20,16 @@ LEAST_INDEX = 160  # bytes of a frame that holds an index: header, 32 of side in
 
 @dataclass(frozen=True)
 class Mp3Frames:
-    """The frames of sound in a file; `counted` is what its index says, or None without one."""
+    """The whole frames of sound in a file; `counted` is what its index says, or None without one.
+
+    cut: the file ends within a frame. One that was cut between two of them can't be told from a whole file.
+    """
 
     count: int
     counted: int | None
     start: int  # of the first frame with sound, in bytes
     header: int  # of that frame
+    cut: bool
 
 
 def mp3_frames(content: bytes) -> Mp3Frames | None:
@@ -37,7 +41,7 @@ def mp3_frames(content: bytes) -> Mp3Frames | None:
     counted = _index(content, offset, header)
     if counted is not None:
         offset += _frame_bytes(header)
-    start, count = offset, 0
+    start, count, cut = offset, 0, False
     while offset + 4 <= len(content):
         other = _header(content, offset)
         size = _frame_bytes(other) if (other ^ header) & SAME == 0 else 0
@@ -45,13 +49,16 @@ def mp3_frames(content: bytes) -> Mp3Frames | None:
             count += _index(content, offset, other) is None
             offset += size
         elif size:
-            break  # the last frame is cut
+            cut = True
+            break
         else:  # a tag, the seam of two files, or damage
             after = _first_frame(content, max(offset + 1, _after_tag(content, offset)), header)
             if after is None:
                 break
             offset = after
-    return Mp3Frames(count, counted, start, header)
+    rest = content[offset : offset + 2]  # of a frame's header, where fewer than its 4 bytes are left
+    cut = cut or len(content) - offset < 4 and rest != b"" and header.to_bytes(4, "big").startswith(rest)
+    return Mp3Frames(count, counted, start, header, cut)
 
 
 def with_index(content: bytes, frames: Mp3Frames) -> bytes:

@@ -121,7 +121,7 @@ def _check_boxes(boxes: pd.DataFrame, classes, headers: dict, faults: dict, prob
 def _recordings(boxes: pd.DataFrame) -> pd.DataFrame:
     """A row a recording: id, path, label (its known species as text), where (its first box)."""
     rows = []
-    for (name, path), found in boxes.groupby(["id", "path"], sort=True):
-        label = known_text(found["label"][found["true"]], found["label"][~found["true"]])
-        rows.append({"id": name, "path": path, "label": label, "where": found["where"].iloc[0].split(" (")[0]})
+    for (name, path), recording in boxes.groupby(["id", "path"], sort=True):
+        label = known_text(recording["label"][recording["true"]], recording["label"][~recording["true"]])
+        rows.append({"id": name, "path": path, "label": label, "where": recording["where"].iloc[0].split(" (")[0]})
     return pd.DataFrame(rows)

@@ -34,8 +34,8 @@ def read_sample_rows(
     rows = pd.DataFrame({"id": ids, "file": ids, "where": [f"{SAMPLE}: line {line}" for line in ids.index]})
     if TABLE in listing and sample.id_column in (table := read_csv(listing.folder / TABLE)):
         rows = _with_table(listing, rows, table, sample.id_column, problems)
-    found = [find_in_any_folder(listing, name, folder) for name in rows["file"]]
-    rows["path"], rows["fault"] = [path for path, _ in found], [rule or "" for _, rule in found]
+    files = [find_in_any_folder(listing, name, folder) for name in rows["file"]]
+    rows["path"], rows["fault"] = [path for path, _ in files], [rule or "" for _, rule in files]
     keys = [column for column in ("path", "end_seconds") if column in rows]
     # A whole recording ends on no second.
     check_once(rows.fillna({"end_seconds": 0.0}), keys, "file" if len(keys) == 1 else "stretch", problems)

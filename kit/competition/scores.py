@@ -197,7 +197,7 @@ def _last_place(values: np.ndarray, axis: int) -> np.ndarray:
     return np.moveaxis(last.reshape(values.shape), 1, axis)
 
 
-def _class_counts(target: np.ndarray, probability: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _class_counts(target: np.ndarray, probability: np.ndarray) -> tuple[np.ndarray, ...]:
     """Of each class (C,), for (N,) targets: rows rightly called it, rows called it, rows that are it."""
     called, n_classes = probability.argmax(1), probability.shape[1]
     return tuple(np.bincount(rows, minlength=n_classes) for rows in (target[called == target], called, target))

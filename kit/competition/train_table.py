@@ -40,6 +40,7 @@ def read_train_table(
     if missing:
         problems.add(file, missing)
     problems.raise_if_any()
+    assert path_column is not None, "a problem that has just been raised"
     rows = pd.DataFrame({"id": table.get(sample.id_column, table[path_column])})
     rows["path"] = _paths(listing, table, path_column, folder, file, problems)
     rows["where"] = [f"{file}: line {line}" for line in table.index]
@@ -166,8 +167,8 @@ def _secondary(
     if SECONDARY not in table or SECONDARY in columns:
         return [()] * len(table)
     form = label_form(table[SECONDARY])
-    found = _split(table, SECONDARY, "list" if form == "one" else form, rows["id"], file, problems)
+    secondary = _split(table, SECONDARY, "list" if form == "one" else form, rows["id"], file, problems)
     if "primary_label" not in table or "primary_label" in columns:
-        return found
+        return secondary
     spelt = {text: labels[0] for text, labels in zip(table["primary_label"], rows["labels"], strict=True) if labels}
-    return [tuple(spelt.get(name, name) for name in names) for names in found]
+    return [tuple(spelt.get(name, name) for name in names) for names in secondary]

@@ -46,7 +46,7 @@ def read_wave(path: str | Path, sample_rate_hz: int) -> tuple[Tensor, str]:
     return torch.from_numpy(wave), reader.note
 
 
-class _Straight(soundfile.SoundFile):
+class Straight(soundfile.SoundFile):
     """Read from end to end. soundfile seeks behind each block that it read, by which MP3's decoder loses its state."""
 
     def seekable(self) -> bool:
@@ -56,7 +56,8 @@ class _Straight(soundfile.SoundFile):
 class WaveReader:
     """Iterates over blocks (n,) float32 that, end to end, are read_wave's wave, or its first `most` samples.
 
-    Afterwards `samples` is how many there were, `note` what is odd about them, or "". No more of the file is decoded
+    Afterwards `samples` is how many there were, `note` what is odd about them, or "", `frames` how many the file has at
+    its own rate, `channel` which one stands for all where they cancel. No more of the file is decoded
     than they take; of several channels twice, since only the whole tells whether they cancel. `longest`: samples of a
     file that is read at all.
     Raises AudioErrors as read_wave does, some of them midway.
@@ -65,12 +66,14 @@ class WaveReader:
     def __init__(self, path: str | Path, rate_hz: int, most: int | None = None, longest: int = MOST_STREAMED):
         self.path, self.rate_hz, self.most, self.longest = Path(path), rate_hz, most, longest
         self.low, self.high, self.samples, self.note = np.inf, -np.inf, 0, ""
+        self.frames = 0
+        self.channel: int | None = None
 
     def __iter__(self) -> Iterator[np.ndarray]:
         if not self.path.is_file():
             raise AudioError(f"audio file must exist, got {self.path}")
         try:
-            with _Straight(whole_source(self.path)) as file:
+            with Straight(whole_source(self.path)) as file:
                 frames = self._frames(file)
                 for block in resampled(self._mono(file, frames), file.samplerate, self.rate_hz):
                     block = block if self.most is None else block[: self.most - self.samples]
@@ -85,7 +88,8 @@ class WaveReader:
 
     def _frames(self, file: soundfile.SoundFile) -> int:
         """How many frames to read, by what the header says, which is checked."""
-        frames, rate = file.frames, file.samplerate
+        self.frames = frames = file.frames
+        rate = file.samplerate
         if not LOWEST_HZ <= rate <= HIGHEST_HZ:
             rule = f"must have a sample rate of {LOWEST_HZ} to {HIGHEST_HZ} Hz, got {self.path} of {rate}"
             raise AudioError(f"audio file {rule}")
@@ -103,7 +107,7 @@ class WaveReader:
         """Blocks (n,) of the channels' average, or of the loudest where they cancel."""
         blocks = self._blocks(file, frames)
         if file.channels == 1:
-            yield from (block[:, 0] for block in blocks)
+            yield from (mono(block, None) for block in blocks)
             return
         if frames * file.channels <= BLOCK_SAMPLES:
             blocks = list(blocks)
@@ -113,14 +117,15 @@ class WaveReader:
             blocks = self._again(file.name, frames)
         if loudest is not None:
             self.note = f"its {file.channels} channels cancel when averaged: the loudest is taken"
+            self.channel = loudest
         for block in blocks:
-            yield block.mean(axis=1) if loudest is None else block[:, loudest].copy()
+            yield mono(block, loudest)
 
     def _again(self, source: Path | io.BytesIO, frames: int) -> Iterator[np.ndarray]:
         """From another opening, for a seek to the start leaves MP3's decoder in another state."""
         if isinstance(source, io.BytesIO):
             source.seek(0)
-        with _Straight(source) as file:
+        with Straight(source) as file:
             yield from self._blocks(file, frames)
 
     def _blocks(self, file: soundfile.SoundFile, frames: int) -> Iterator[np.ndarray]:
@@ -139,9 +144,16 @@ class WaveReader:
             yield block
 
 
+def mono(block: np.ndarray, channel: int | None) -> np.ndarray:
+    """The average (n,) of a block's channels (n, channels), or one of them."""
+    if block.shape[1] == 1:
+        return block[:, 0]
+    return block.mean(axis=1) if channel is None else block[:, channel].copy()
+
+
 def _cancelled(blocks: Iterable[np.ndarray]) -> int | None:
     """The loudest of the channels of blocks (n, channels) where they cancel in the average, else None."""
-    power, left = 0.0, 0.0
+    power, left = np.zeros(1), 0.0
     for block in blocks:
         power = power + np.square(block).sum(axis=0, dtype=np.float64)  # (channels,)
         left += np.square(block.mean(axis=1)).sum(dtype=np.float64)

@@ -3,6 +3,7 @@
 One's own augmentation is an object with draw(lengths (B,), n_bins, generator) -> plan and apply(mel, plan, mask) ->
 mel, or a function (mel, mask, generator) -> mel, where mel is (B, T, F) and keeps its shape and dtype. With
 `of_wave = True` it is (wave (N,) float32, seed) -> wave, of one wave at a time, which keeps its length.
+Where it has `with_rows(store, rows)`, that is given the rows that a fold trains on, and gives what to use.
 """
 
 import inspect
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 
 from kit.data.augment import SpecAugment
+from kit.data.features import has_waves
 from kit.parts import Part, make, part_name
 
 
@@ -24,14 +26,18 @@ class Augmenters:
     Raises ValueError naming a part that is neither an augmentation nor a function, or of waves where there are none.
     """
 
-    def __init__(self, parts: Sequence[Any] = (), features: Any = None):
+    def __init__(
+        self, parts: Sequence[Any] = (), features: Any = None, store: Any = None, rows: np.ndarray | Sequence[int] = ()
+    ):
         self.of_waves: list[tuple[str, Any]] = []
         self.of_mels: list[tuple[str, Callable[..., Tensor]]] = []
         for part in parts:
             name = part_name(part)
-            if is_of_wave(part) and getattr(features, "packs", "mel") != "wave":
+            if is_of_wave(part) and not has_waves(features):
                 raise ValueError(f"features must be Wave with {name}, which sees waves")
             worker = make(part, *([features] if hasattr(part, "make") and not isinstance(part, Part) else []))
+            if store is not None and hasattr(worker, "with_rows"):
+                worker = worker.with_rows(store, rows)
             if is_of_wave(part):
                 self.of_waves.append((name, worker))
             else:

@@ -18,6 +18,7 @@ class Batch(NamedTuple):
     frames: Tensor | None = (
         None  # (B, T', C), a net's logits of frames, −inf where padded, for a loss that asks for them
     )
+    attention: Tensor | None = None  # (B, T', C), how much each class attends to those frames
 
     def to(self, device: str | torch.device) -> "Batch":
         """The same on a device; row stays where it is."""
@@ -25,7 +26,9 @@ class Batch(NamedTuple):
         def there(value: Tensor | None) -> Tensor | None:
             return value if value is None else value.to(device, non_blocking=True)
 
-        moved = {name: there(value) for name, value in self._asdict().items() if name not in ("row", "plan")}
+        moved: dict[str, Any] = {
+            name: there(value) for name, value in self._asdict().items() if name not in ("row", "plan")
+        }
         return self._replace(**moved, plan=self.plan and self.plan.to(device))
 
     def mixed(self, n_classes: int) -> "Batch":

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from kit.data.features import LogMel
 
-TRUE_SHARE = 0.5  # of the crops of a recording that has both are around a true box
+TRUE_SHARE = 0.5  # of the crops of a recording that has both are around a true box, if a sampler says no other
 HEARD_SHARE = 0.5  # of a box, or of the crop, that must be in a crop for the call to be heard there
 FALSE, TRUE, PSEUDO = 0, 1, 2
 
@@ -61,11 +61,18 @@ class BoxCrops:
 
     store: a Store with boxes; pseudo: a table row, number, start, end of boxes that models agree on, or None.
     weights_at(epoch) gives the weights of true and of pseudo positives, from epoch 0.
+    true_share: of the crops of a recording that has true and false boxes, how many are around a true one.
     Draws are made from the generator that is passed; an item's are the same whatever else is in its batch's rows.
     """
 
-    def __init__(self, store, pseudo=None, weights_at: Callable[[int], tuple[float, float]] | None = None):
-        self.n_classes = len(store.classes)
+    def __init__(
+        self,
+        store,
+        pseudo=None,
+        weights_at: Callable[[int], tuple[float, float]] | None = None,
+        true_share: float = TRUE_SHARE,
+    ):
+        self.n_classes, self.true_share = len(store.classes), true_share
         self.weights_at = weights_at or (lambda epoch: (1.0, 1.0))
         table = store.boxes.assign(says=np.where(store.boxes["true"], TRUE, FALSE))
         self.of_row = _by_row(table)
@@ -80,7 +87,7 @@ class BoxCrops:
         for number, pseudo, n, (says, which, where) in zip(row.tolist(), is_pseudo, size.tolist(), drawn, strict=True):
             low, high = 0, max(0, n - segment)
             if boxes := (self.pseudo_of_row if pseudo else self.of_row).get(number):
-                box = _pick(boxes, says, which)
+                box = _pick(boxes, says >= self.true_share, which)
                 begin, end = int(boxes.start[box]), int(boxes.end[box])
                 first, last = sorted((end - segment, begin))  # a box longer than the crop holds the crop
                 low, high = min(max(first, 0), high), min(max(last, 0), high)
@@ -117,9 +124,9 @@ def _by_row(table) -> dict[int, Boxes]:
     return {int(row): Boxes(*(group[name].to_numpy() for name in columns)) for row, group in table.groupby("row")}
 
 
-def _pick(boxes: Boxes, says: float, which: float) -> int:
-    """A box: a true or pseudo one by TRUE_SHARE where there are false ones too, then any of those."""
-    wanted = boxes.says == FALSE if says >= TRUE_SHARE else boxes.says != FALSE
+def _pick(boxes: Boxes, false: bool, which: float) -> int:
+    """A box: a false one, or else a true or pseudo one, where there are both kinds; then any of those."""
+    wanted = boxes.says == FALSE if false else boxes.says != FALSE
     choices = np.flatnonzero(wanted) if wanted.any() else np.arange(len(wanted))
     return int(choices[int(which * len(choices))])
 

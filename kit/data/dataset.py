@@ -55,7 +55,7 @@ class SpectrogramDataset(Dataset):
     def __init__(
         self,
         store: Store,
-        rows: Sequence[int],
+        rows: np.ndarray | Sequence[int],
         crop: Crop,
         *,
         mels: Mels | None = None,
@@ -81,20 +81,20 @@ class SpectrogramDataset(Dataset):
     def __getitem__(self, index: int) -> Batch:
         return self.__getitems__([index])
 
-    def __getitems__(self, indices: Sequence[int]) -> Batch:
+    def __getitems__(self, indices: np.ndarray | Sequence[int]) -> Batch:
         before = np.broadcast_to(getattr(indices, "before", 0), len(indices))
         indices = np.asarray(indices)
         row, is_pseudo = self.rows[indices], indices >= self.n_real
         training, keys = self.training, _draw_keys(row, before, is_pseudo)
         generator = generator_for(training.seed, self.epoch, *keys[0]) if training else None
         cut = self.crop.cut(Items(row, self.start[row], self.size[row], is_pseudo), generator)
-        row = row.repeat(cut.times)
+        row, is_pseudo, keys = row.repeat(cut.times), is_pseudo.repeat(cut.times), _of_crops(keys, cut.times)
         plan = self._plan(len(row), keys[0])
         change = self._change_waves(keys) if training and training.augment.of_waves else None
         mel, frames = self.mels(self.reader.read(cut.start, cut.length, cut.longest), cut.length, change, plan)
         n_views = self.mels.n_views
         mel, mask = pad_with_mean(mel, np.tile(frames, n_views) if n_views > 1 else frames)
-        if training:
+        if training and generator:
             mel = training.augment.mels(mel, mask, frames, generator, n_views)
         target, weight = torch.from_numpy(self.target[row]), None
         if training and training.labels:
@@ -127,11 +127,19 @@ def _draw_keys(row: np.ndarray, before: np.ndarray, is_pseudo: np.ndarray) -> li
     return [(one, times, int(pseudo)) if times or pseudo else (one,) for one, times, pseudo in items]
 
 
+def _of_crops(keys: list[tuple[int, ...]], times: int | list[int]) -> list[tuple[int, ...]]:
+    """Keys of crops, of which each item has so many."""
+    if times == 1:
+        return keys
+    counts = [times] * len(keys) if isinstance(times, int) else times
+    return [(*key, number) for key, count in zip(keys, counts, strict=True) for number in range(count)]
+
+
 def batch_loader(dataset: SpectrogramDataset, batches, workers: int = 0) -> DataLoader:
     """A plain DataLoader that hands on what `__getitems__` serves; that of workers lies ready for a GPU to fetch."""
     pinned = workers > 0 and torch.cuda.is_available()
     return DataLoader(dataset, batch_sampler=batches, num_workers=workers, collate_fn=_as_served, pin_memory=pinned)
 
 
-def _as_served(batch: Batch) -> Batch:
+def _as_served(batch: Any) -> Batch:
     return batch

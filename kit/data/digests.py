@@ -30,8 +30,8 @@ def file_digests(listing: Listing, paths: Iterable[str], cache: str | Path) -> d
     wanted = [path for path in digests if path in listing and path not in known]
     parts = [wanted[first : first + TOGETHER] for first in range(0, len(wanted), TOGETHER)]
     with ThreadPoolExecutor(READERS) as readers:
-        for part, found in zip(parts, readers.map(lambda part: _digests(listing.folder, part), parts), strict=True):
-            digests.update(zip(part, found, strict=True))
+        for part, hashes in zip(parts, readers.map(lambda part: _digests(listing.folder, part), parts), strict=True):
+            digests.update(zip(part, hashes, strict=True))
     return digests
 
 
@@ -52,8 +52,8 @@ def _name(listing: Listing) -> str:
 
 def _remembered(listing: Listing, cache: Path) -> dict[str, str]:
     """From the store that was packed or opened last of this folder's."""
-    found = sorted(cache.glob(f"*/{_name(listing)}"), key=lambda path: path.stat().st_mtime_ns)
-    return _load(found[-1], listing) if found else {}
+    tables = sorted(cache.glob(f"*/{_name(listing)}"), key=lambda path: path.stat().st_mtime_ns)
+    return _load(tables[-1], listing) if tables else {}
 
 
 def _load(path: Path, listing: Listing) -> dict[str, str]:

@@ -40,7 +40,7 @@ class FeatureFile:
 
     def _read_at(self, place: int, out: np.ndarray) -> int:
         if hasattr(os, "preadv"):
-            return os.preadv(self.number, [out], place)
+            return os.preadv(self.number, [out.data], place)
         with self.path.open("rb", buffering=0) as file:  # on Windows
             file.seek(place)
-            return file.readinto(out)
+            return file.readinto(out.data)

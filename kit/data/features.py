@@ -98,12 +98,17 @@ class Wave:
     """Packs the audio itself; log-mels are computed by the batch, after what is done to the waves.
 
     front: one's own `wave (B, N) -> (B, T, F)`, a function or a module, in place of the log-mel; it is not trained.
+    from_files: nothing is packed, and each crop is decoded from its recording, where a disk has no room for the waves.
     `mel` still says the sample rate, and by its window and hop how many samples a crop of so many frames has.
     """
 
     mel: LogMel = LogMel()
     front: Any = None
-    packs = "wave"
+    from_files: bool = False
+
+    @property
+    def packs(self) -> str:
+        return "files" if self.from_files else "wave"
 
     def check(self):
         if not isinstance(self.mel, LogMel):
@@ -143,6 +148,11 @@ class Front(nn.Module):
         if not mel.shape[1]:
             raise ValueError(f"front {self.name} must give at least one frame, got {tuple(mel.shape)}")
         return mel.float()
+
+
+def has_waves(features: Any) -> bool:
+    """Is a net's input made of waves by the batch?"""
+    return getattr(features, "packs", "mel") != "mel"
 
 
 def n_bins(features: Any, store: Any, crop_frames: int) -> int:

@@ -54,9 +54,9 @@ class ImageCrops:
 
     def draw(self, lengths: Tensor, n_bins: int, generator: torch.Generator) -> CropPlan:
         """A plan for `lengths` (B,) images: places uniform in 0 to 2 · crop_pixels, each image's its own."""
-        corner = torch.randint(2 * self.crop_pixels + 1, (2, len(lengths)), generator=generator)
+        top, left = torch.randint(2 * self.crop_pixels + 1, (2, len(lengths)), generator=generator)
         mirrored = torch.rand(len(lengths), generator=generator) < 0.5
-        return CropPlan(*corner, mirrored if self.flip else torch.zeros_like(mirrored))
+        return CropPlan(top, left, mirrored if self.flip else torch.zeros_like(mirrored))
 
     def apply(self, mel: Tensor, plan: CropPlan, mask: Tensor | None = None, *, in_place: bool = False) -> Tensor:
         """The cut images (B, H, W · channels), new ones whatever in_place says; images are whole, so mask is None."""

@@ -26,7 +26,7 @@ class Mels:
         self.lpc_order, self.n_views = lpc_order, 3 if lpc_order else 1
         self.spec, self.to_mel = store.mel, None
         if store.kind == "wave":
-            layer = LPCViews(store.mel, lpc_order) if lpc_order else front or store.mel.make()
+            layer = LPCViews(store.mel, lpc_order) if lpc_order else front or store.mel.make()  # pyrefly: ignore[bad-argument-type]
             self.to_mel = layer.to(device)
 
     def units(self, frames: int) -> int:

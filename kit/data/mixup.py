@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kit.data.features import has_waves
 from kit.data.mix_plan import LABELS, MixPlan
 from kit.parts import at_least, fraction, make, one_of, part, part_name, share
 
@@ -66,7 +67,7 @@ class Mixup:
             )
 
     def check_with(self, experiment: Any):
-        if "wave" in (self.place, *self.places) and getattr(experiment.features, "packs", "mel") != "wave":
+        if "wave" in (self.place, *self.places) and not has_waves(experiment.features):
             raise ValueError(f'features must be Wave with place "wave", got {part_name(experiment.features)}')
         if self.labels != "shares" and getattr(experiment.loss, "task", "multi") == "single":
             raise ValueError(
@@ -121,7 +122,7 @@ class MixDrawer:
             return None
         place = self.places[torch.randint(len(self.places), (), generator=generator).item()]
         perm = torch.randperm(items, generator=generator)
-        seed = torch.randint(2**62, (), generator=generator).item()  # torch's own Beta takes no generator
+        seed = int(torch.randint(2**62, (), generator=generator))  # torch's own Beta takes no generator
         lam = self.lam or np.random.default_rng(seed).beta(self.alpha, self.alpha, items if self.per_row else None)
         return MixPlan(torch.as_tensor(lam, dtype=torch.float32), perm, place, place in self.last, self.labels)
 

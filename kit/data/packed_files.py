@@ -23,7 +23,10 @@ CONFIRM_SECONDS = 2.0  # between confirmations, each of which waits for the disk
 
 @dataclass(frozen=True)
 class PackedFile:
-    """Where a file's features lie, `units` rows from `start`; or none of them, and the rule that it breaks."""
+    """Where a file's features lie, `units` rows from `start`; or none of them, and the rule that it breaks.
+
+    width is 0 where they are left in the file itself; frames and channel are then as of a WaveReader.
+    """
 
     start: int
     units: int
@@ -32,6 +35,8 @@ class PackedFile:
     samples: int
     note: str
     fault: str
+    frames: int = 0
+    channel: int = -1
 
     @property
     def bytes(self) -> int:
@@ -70,7 +75,8 @@ class PackedFiles:
         else:
             item.write_to(self.open[0])
             facts = (item.units, item.width, item.dtype, item.samples, item.note)
-            self.files.append(PackedFile(self.end, *facts, fault=""))
+            channel = -1 if item.channel is None else item.channel
+            self.files.append(PackedFile(self.end, *facts, "", item.frames, channel))
             self.end += item.units
         if time.monotonic() - self.confirmed_at > CONFIRM_SECONDS:
             self._confirm()
@@ -84,7 +90,7 @@ class PackedFiles:
 
     def shape(self, width: int) -> dict:
         """total, width and dtype of the features; of none, where no file can be used, the width they would have."""
-        usable = next((file for file in self.files if not file.fault), None)
+        usable = next((file for file in self.files if file.bytes), None)
         width, dtype = (usable.width, usable.dtype) if usable else (width, "float16")
         return {"total": self.end, "width": width, "dtype": dtype}
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from kit.competition.listing import Problems
 from kit.data.boxes import boxes_of_rows
 from kit.data.features import LogMel
 from kit.data.packed_files import PackedFile, PackedFiles
+from kit.data.recording_files import FILES, write_recordings
 from kit.data.rows import read_files
 from kit.data.store_size import check_room
 from kit.data.stretches import needed_samples, stretch_units
@@ -24,29 +26,40 @@ COLUMNS = ("id", "split", "label", "target", "group", "source", "site", "counts"
 
 
 def write_store(
-    competition: Competition, table: pd.DataFrame, mel: LogMel | None, kind: str, folder: Path, progress: bool
-) -> None:
-    """Fill a folder with a store of the rows of a table; what a kill left there is gone on with.
+    competition: Competition, table: pd.DataFrame, mel: LogMel | None, kind: str, folder: Path, progress: bool,
+    reader: Callable | None = None,
+) -> None:  # fmt: skip
+    """Fill a folder with a store of the rows of a table, read by `reader`; what a kill left there is gone on with.
 
     Raises CompetitionError naming each bad training row, OSError where the disk is too small.
     """
+    left, kind = kind == FILES, "wave" if kind == FILES else kind
     table = table.assign(file=_file_numbers(competition, table, kind))
     files = _files(table, mel)
     # A file may hold a sparse tensor, which is refused, but must not be trusted until then.
     with PackedFiles(folder) as packed, torch.sparse.check_sparse_tensor_invariants():
         done = len(packed.files)
-        if mel is not None:
+        if mel is not None and not left:
             check_room(competition, files, mel, kind, folder, done, progress)
-        read = read_files(competition, files.iloc[done:], mel, kind, folder)
-        for item in tqdm(read, "packing", len(files), initial=done, disable=not progress, unit="file"):
+        read = read_files(competition, files.iloc[done:], mel, kind, None if left else folder, None if left else reader)
+        for item in tqdm(
+            read, "listening" if left else "packing", len(files), initial=done, disable=not progress, unit="file"
+        ):
             packed.add(item)
     index = _index(competition, table, packed.files, mel, kind)
     index[[name for name in COLUMNS if name in index]].to_parquet(folder / "index.parquet")
     if competition.boxes is not None:
-        boxes_of_rows(competition.boxes, competition.classes, index, mel, kind).to_parquet(folder / "boxes.parquet")
+        boxes_of_rows(competition.boxes, competition.classes, index, mel, kind).to_parquet(folder / "boxes.parquet")  # pyrefly: ignore[bad-argument-type]
     shape = packed.shape(1 if kind == "wave" else mel.n_mels if mel else competition.n_mels or 1)
     header = {"kind": kind, "classes": competition.classes, "mel": asdict(mel) if mel else None, **shape}
     (folder / "store.json").write_text(json.dumps({**header, "task": competition.task}, indent=1))
+    if left:
+        facts = ("start", "frames", "channel")
+        columns = {name: [getattr(file, name) for file in packed.files] for name in facts}
+        units = [file.units for file in packed.files]
+        table = pd.DataFrame({"path": files["audio"].to_list(), "samples": units, **columns})
+        write_recordings(folder, competition.folder, table)
+        (folder / "features.bin").unlink()
     packed.forget()
 
 

@@ -21,8 +21,7 @@ class FeatureReader:
 
     def read(self, start: np.ndarray, length: np.ndarray, longest: int) -> Tensor:
         if self.features is None:
-            dtype, on_gpu = self.store.features.dtype, self.device.type == "cuda"
-            mel = torch.empty(len(start), longest, self.store.features.shape[1], dtype=dtype, pin_memory=on_gpu)
+            mel = self.store.empty(len(start), longest, pin_memory=self.device.type == "cuda")
             self.store.file.read(start, length, mel.numpy())
             return self.store.values(mel.to(self.device, non_blocking=True))
         total, width = self.features.shape
@@ -37,6 +36,8 @@ class FeatureReader:
 
 def _resident(store: Store, device: torch.device) -> Tensor | None:
     """The store's features on the device where they fit there, one copy for all; else None: its file is read from."""
+    if store.features is None:
+        return None
     if device not in store.resident:
         if store.file is not None and store.features.nbytes >= RESIDENT_SHARE * _free_bytes(device):
             return None

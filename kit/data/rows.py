@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import joblib
 import numpy as np
@@ -34,17 +34,22 @@ IN_MEMORY = 2**21  # bytes of a file's features that wait there for their turn, 
 class Recording:
     """What a file holds: `content` are features (units, width) of a dtype, in memory or in a file without a name.
 
-    samples: of the audio, at the rate that was asked for. note: what is odd about it, or "".
+    content is None where no more is wanted than the rest. samples: of the audio, at the rate that was asked for. note:
+    what is odd about it, or "". frames and channel: as of a WaveReader.
     """
 
-    content: np.ndarray | BinaryIO
+    content: np.ndarray | BinaryIO | None
     units: int
     width: int
     dtype: str
     samples: int = 0
     note: str = ""
+    frames: int = 0
+    channel: int | None = None
 
     def write_to(self, file: BinaryIO) -> None:
+        if self.content is None:
+            return
         if isinstance(self.content, np.ndarray):
             file.write(np.ascontiguousarray(self.content))  # tofile would not say why a disk took no more
             return
@@ -55,29 +60,37 @@ class Recording:
 
 
 def read_files(
-    competition: Competition, files: pd.DataFrame, mel: LogMel | None, kind: str, beside: Path
+    competition: Competition,
+    files: pd.DataFrame,
+    mel: LogMel | None,
+    kind: str,
+    beside: Path | None,
+    reader: Callable | None = None,
 ) -> Iterator[Recording | str]:
     """Each file's recording in order, or the rule that it breaks. files: a row of the competition's tables a file.
 
-    Its column `most` is how many samples of audio are read at most; long ones wait in the folder `beside`.
+    Its column `most` is how many samples of audio are read at most; long ones wait in the folder `beside`, and where
+    that is None only their facts are told. reader:
+    (path, rate_hz, most) -> what reads as a WaveReader does, in its place.
     """
     if files.empty:
         return
     if mel is not None:
         paths = files["audio" if kind == "wave" else "path"]
-        read = partial(_recording, mel=mel, to_mel=MelFilterbank(mel) if kind == "mel" else None, beside=beside)
+        to_mel = MelFilterbank(mel) if kind == "mel" else None
+        read = partial(_recording, mel=mel, to_mel=to_mel, beside=beside, reader=reader or WaveReader)
         yield from _in_order(read, [competition.folder / path for path in paths], files["most"].tolist())
         return
     items = image_rows(competition.folder, files) if competition.features == "image" else _mels(competition, files)
     for item in items:
-        yield item if isinstance(item, str) else Recording(item, *item.shape, str(item.dtype))
+        yield item if isinstance(item, str) else Recording(item, item.shape[0], item.shape[1], str(item.dtype))
 
 
 def _mels(competition: Competition, files: pd.DataFrame) -> Iterator[np.ndarray | str]:
     paths = [competition.folder / path for path in files["path"]]
     sizes = [competition.listing.entries[os.path.normpath(path)].size for path in files["path"]]
     shapes = [(int(n), competition.n_mels) for n in files["frames"]]
-    return read_mels(paths, sizes, shapes, mel_dtype(paths[0]))
+    return read_mels(paths, sizes, shapes, mel_dtype(paths[0]))  # pyrefly: ignore[bad-argument-type]
 
 
 def _in_order(read: Callable, *arguments: Iterable) -> Iterator:
@@ -95,31 +108,43 @@ def _in_order(read: Callable, *arguments: Iterable) -> Iterator:
             pool.shutdown(cancel_futures=True)
 
 
-def _recording(path: Path, most: float, mel: LogMel, to_mel: MelFilterbank | None, beside: Path) -> Recording | str:
+def _recording(
+    path: Path, most: float, mel: LogMel, to_mel: MelFilterbank | None, beside: Path | None,
+    reader: Callable = WaveReader,
+) -> Recording | str:  # fmt: skip
     """Without to_mel its wave, in 16 bits."""
-    reader = WaveReader(path, mel.sample_rate_hz, None if np.isinf(most) else int(most))
-    parts = _waves(reader) if to_mel is None else _log_mels(reader, to_mel)
-    content, units = SpooledTemporaryFile(IN_MEMORY, dir=beside), 0  # noqa: SIM115 - write_to closes it
+    wave = reader(path, mel.sample_rate_hz, None if np.isinf(most) else int(most))
+    parts = _waves(wave) if to_mel is None else _log_mels(wave, to_mel)
+    content: Any = SpooledTemporaryFile(IN_MEMORY, dir=beside) if beside else None  # noqa: SIM115 - write_to closes it
+    units = 0
     try:
         for part in parts:
-            content.write(part)
+            if content:
+                content.write(part)
             units += len(part)
     except ValueError as error:
-        content.close()
+        if content:
+            content.close()
         return str(error)
     if to_mel is None:
-        return Recording(content, units, 1, "int16", reader.samples, reader.note)
+        width = 1 if content else 0
+        return Recording(content, units, width, "int16", wave.samples, wave.note, wave.frames, wave.channel)
     dtype = "uint8" if mel.bits == 8 else "float16"
-    return Recording(content, units, mel.n_mels, dtype, reader.samples, reader.note)
+    return Recording(content, units, mel.n_mels, dtype, wave.samples, wave.note)
 
 
 def _waves(reader: WaveReader) -> Iterator[np.ndarray]:
     peak = 0.0
     for block in reader:
         peak = max(peak, -block.min(), block.max())
-        yield np.rint(block.clip(-1, 1) * np.float32(INT16)).astype(np.int16)
+        yield in_16_bits(block)
     if peak > MOST_PEAK:
         reader.note = CLIPPED
+
+
+def in_16_bits(wave: np.ndarray) -> np.ndarray:
+    """A wave as it is packed: samples in steps of 1 / INT16, cut to -1 to 1."""
+    return np.rint(wave.clip(-1, 1) * np.float32(INT16)).astype(np.int16)
 
 
 def _log_mels(reader: WaveReader, to_mel: MelFilterbank) -> Iterator[np.ndarray]:

@@ -4,6 +4,7 @@ target is (N,) class numbers, or (N, C) labels with NaN where unknown. A sampler
 their labels has `with_rows(table)`, which is given their part of the store's index and gives the sampler to ask.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from kit.parts import as_part, at_least, make, part
+from kit.parts import above, as_part, at_least, make, part, share
 
 
 @part
@@ -72,6 +73,41 @@ class Balanced:
             middle = (low + high) / 2
             low, high = (middle, high) if drawn(middle).sum() < n else (low, middle)
         return drawn(high) / draws
+
+
+@part
+class SomeRows:
+    """A part of each class's rows, always the same, in passes as long as one of all rows: what fewer rows would score.
+
+    Of a class's n rows it keeps ceil(share · n).
+    """
+
+    share: float = 0.5
+    seed: int = 0
+
+    def check(self):
+        above(self, 0, "share")
+        share(self, "share")
+        at_least(self, 0, "seed")
+
+    def __call__(self, target: Tensor, generator: torch.Generator) -> Tensor:
+        rows = self.kept(target)
+        passes = -(-len(target) // len(rows))
+        orders = [rows[torch.randperm(len(rows), generator=generator)] for _ in range(passes)]
+        return torch.cat(orders)[: len(target)]
+
+    def kept(self, target: Tensor) -> Tensor:
+        """The rows that are ever drawn, in ascending order."""
+        number, count = row_classes(target)
+        order = torch.randperm(len(target), generator=torch.Generator().manual_seed(self.seed))
+        seen: dict[int, int] = {}
+        rows = []
+        for row in order.tolist():
+            name = int(number[row])
+            seen[name] = seen.get(name, 0) + 1
+            if seen[name] <= math.ceil(self.share * int(count[row])):
+                rows.append(row)
+        return torch.tensor(sorted(rows))
 
 
 def row_classes(target: Tensor) -> tuple[Tensor, Tensor]:

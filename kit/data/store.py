@@ -1,6 +1,7 @@
 """The packed store: a competition's features in one memory-mapped array, with offsets and labels.
 
-    <cache>/<key>/features.bin    (total frames, width): every file's frames once, end to end
+    <cache>/<key>/features.bin    (total frames, width): every file's frames once, end to end; or in its place what
+                                  kit.data.recording_files reads
                   index.parquet   id, split, label, target, group, source, site, start, frames, fault, note of each row,
                                   whose frames are all of a file's or a stretch of them; rows may share frames
                   boxes.parquet   of a competition with boxes: row, number (of the class), true, start, end
@@ -16,8 +17,10 @@ import hashlib
 import json
 import os
 import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -31,21 +34,13 @@ from kit.data.eight_bits import from_bytes
 from kit.data.feature_file import FeatureFile
 from kit.data.features import LogMel
 from kit.data.packing import write_store
+from kit.data.recording_files import FILES, RECORDINGS, RecordingFiles, remember_folder
 from kit.data.unfinished import resuming
 
 VERSION = 2
 WITH = "+"  # in a store's name, before the hash of its unlabelled rows
-ROW_FACTS = (
-    "id",
-    "label",
-    "group",
-    "split",
-    "source",
-    "site",
-    "counts",
-    "start_seconds",
-    "end_seconds",
-)  # which the key follows
+# Which the key follows.
+ROW_FACTS = ("id", "label", "group", "split", "source", "site", "counts", "start_seconds", "end_seconds")
 
 
 @dataclass(frozen=True)
@@ -53,14 +48,15 @@ class Store:
     """An opened store. `features` (total, width) is mapped from disk, and never copied as a whole."""
 
     folder: Path
-    features: Tensor  # (total frames, F) log-mels, in floats or bytes, uint8 pixels, or int16 (total samples, 1) waves
+    # (total frames, F) log-mels, in floats or bytes, uint8 pixels, or int16 (total samples, 1) waves; None of "files"
+    features: Tensor | None
     index: pd.DataFrame
     kind: str  # "mel" or "wave"
     classes: tuple[str, ...]
     mel: LogMel | None  # how log-mels are, or will be, made from waves; None where the files held log-mels or pixels
     task: str = "single"
     boxes: pd.DataFrame | None = None  # start and end in frames, or samples, of the recording
-    file: FeatureFile | None = None  # what `features` lie in; None where they are in memory
+    file: FeatureFile | RecordingFiles | None = None  # what is read from; None where `features` are in memory
     resident: dict[torch.device, Tensor] = field(default_factory=dict, init=False, repr=False)  # copies of `features`
 
     @property
@@ -75,20 +71,32 @@ class Store:
 
     def recording(self, row: int) -> Tensor:
         """The values (frames, width) of a row of the index."""
-        start, frames = (int(self.index[name].iat[row]) for name in ("start", "frames"))
-        return self.values(self.features[start : start + frames])
+        return self.stretch(*(int(self.index[name].iat[row]) for name in ("start", "frames")))
+
+    def stretch(self, start: int, length: int) -> Tensor:
+        """The values (length, width) from one of the store's units on."""
+        if self.features is not None:
+            return self.values(self.features[start : start + length])
+        raw = self.empty(1, length)
+        self.file.read(np.array([start]), np.array([length]), raw.numpy())
+        return self.values(raw[0])
+
+    def empty(self, items: int, length: int, **options: Any) -> Tensor:
+        """Room for so many stretches (items, length, width), as they lie in the store."""
+        dtype, width = (torch.int16, 1) if self.features is None else (self.features.dtype, self.features.shape[1])
+        return torch.empty(items, length, width, dtype=dtype, **options)
 
     def rows(self, split: str) -> np.ndarray:
         """Row numbers of the index that belong to "train", "test" or "unlabelled"."""
         return np.flatnonzero(self.index["split"] == split)
 
-    def targets(self, rows: np.ndarray) -> np.ndarray:
+    def targets(self, rows: np.ndarray | Sequence[int]) -> np.ndarray:
         """Class numbers (N,) of rows, or with task "multi" what is known of them (N, C), as in labels.py."""
         if self.task == "multi":
             return known_matrix(self.index["label"].iloc[rows].fillna(""), self.classes)
         return self.index["target"].to_numpy()[np.asarray(rows)]
 
-    def counts(self, rows: np.ndarray) -> np.ndarray:
+    def counts(self, rows: np.ndarray | Sequence[int]) -> np.ndarray:
         """Which rows (N,) count in a score: all, unless the competition says that some sort does not."""
         if "counts" not in self.index:
             return np.ones(len(rows), dtype=bool)
@@ -119,11 +127,14 @@ def pack(
     kind: str = "mel",
     progress: bool = True,
     unlabelled: bool = False,
+    reader: Callable | None = None,
 ) -> Store:
     """The competition's store, packed now or opened where it was packed before.
 
     unlabelled: with its unlabelled rows, of which there may be many times as many hours; make_soft_labels needs them.
-    kind "mel" holds log-mels (computed by `mel` where the files are audio), "wave" the audio itself.
+    reader: what reads audio files in the place of a WaveReader, and gives the same waves.
+    kind "mel" holds log-mels (computed by `mel` where the files are audio), "wave" the audio itself; of "files" all is
+    listened to once, and nothing kept but where it is: what is asked for is decoded from the recordings each time.
     A test file that can't be read, is misshaped, or holds NaN or inf costs its own row: Store.faults() names it. Silent
     recordings and the like, which Store.notes() names, are counted in a warning.
     Raises CompetitionError naming each such training file.
@@ -133,7 +144,9 @@ def pack(
         with resuming(folder) as beside:
             if not (folder / "store.json").exists():  # else another process packed it meanwhile
                 remember(competition.listing, digests, beside)  # before hours that a kill may end
-                write_store(competition, table, mel, kind, beside, progress)
+                write_store(competition, table, mel, kind, beside, progress, reader)
+    if kind == FILES:
+        remember_folder(folder, competition.folder)
     store = open_store(folder)
     remember(competition.listing, digests, folder)
     for note, files in store.notes().groupby("note")["id"]:
@@ -151,12 +164,12 @@ def _asked(
     competition: Competition, cache: str | Path, mel: LogMel | None, kind: str, unlabelled: bool
 ) -> tuple[Path, pd.DataFrame, LogMel | None, dict[str, str]]:
     """A store's folder, its rows, how its log-mels are made, and the digests of its files."""
-    if kind not in ("mel", "wave"):
-        raise ValueError(f'kind must be "mel" or "wave", got {kind!r}')
-    if kind == "wave" and "audio" not in competition.train:
-        raise ValueError(f'kind "wave" needs audio files, and {competition.folder} has none')
+    if kind not in ("mel", "wave", FILES):
+        raise ValueError(f'kind must be "mel", "wave" or "{FILES}", got {kind!r}')
+    if kind != "mel" and "audio" not in competition.train:
+        raise ValueError(f'kind "{kind}" needs audio files, and {competition.folder} has none')
     mel = mel or LogMel()
-    if competition.features != "wave" and kind != "wave":
+    if competition.features != "wave" and kind == "mel":
         _check_unheeded(competition, mel)
         mel = None
     table = _table(competition, unlabelled)
@@ -184,12 +197,14 @@ def open_store(folder: str | Path) -> Store:
         if isinstance(error, OSError) and error.errno:  # else it is pyarrow's word for a file cut short
             raise
         raise ValueError(f"{folder}: not a whole store ({type(error).__name__}); delete the folder") from error
+    if end > header["total"]:
+        raise ValueError(f"{folder}: a row must end within {header['total']} frames, got {end}; delete the folder")
+    if (folder / RECORDINGS).exists():
+        return Store(folder, None, index, kind, classes, mel, task, boxes, RecordingFiles(folder, mel.sample_rate_hz))
     path = folder / "features.bin"
     size = path.stat().st_size
     if size != expected:
         raise ValueError(f"{path}: must have {expected} bytes, has {size}; delete the folder")
-    if end > header["total"]:
-        raise ValueError(f"{folder}: a row must end within {header['total']} frames, got {end}; delete the folder")
     # Mode "c" (copy on write) gives PyTorch the writable array that it asks for and leaves the file alone.
     mapped = np.memmap(path, header["dtype"], "c", shape=shape) if size else np.empty(shape, header["dtype"])
     return Store(folder, torch.from_numpy(mapped), index, kind, classes, mel, task, boxes, FeatureFile(path))
@@ -216,7 +231,7 @@ def _table(competition: Competition, unlabelled: bool) -> pd.DataFrame:
 
 
 def _paths(table: pd.DataFrame, kind: str) -> list[str]:
-    return list(map(os.path.normpath, table["audio" if kind == "wave" else "path"].fillna("")))
+    return list(map(os.path.normpath, table["path" if kind == "mel" else "audio"].fillna("")))
 
 
 def _key(competition: Competition, table: pd.DataFrame, mel: LogMel | None, kind: str, digests: dict[str, str]) -> str:

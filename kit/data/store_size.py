@@ -38,7 +38,7 @@ class StoreSize:
         return f"{self.recordings:,} recordings, {length}: {sizes}"
 
 
-def store_size(seconds: Sequence[float], mel: LogMel) -> StoreSize:
+def store_size(seconds: np.ndarray | Sequence[float], mel: LogMel) -> StoreSize:
     """Of recordings of these lengths (s), 0 where one can't be read."""
     samples = np.round(np.asarray(seconds) * mel.sample_rate_hz).astype(np.int64)  # (N,)
     frames = np.where(samples < mel.window_samples, 0, 1 + (samples - mel.window_samples) // mel.hop_samples)

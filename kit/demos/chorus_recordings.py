@@ -97,15 +97,15 @@ def make_soundscape(
 
 def labels_of_windows(calls: list[Call], seconds: float, window_seconds: float = 5.0) -> list[set[int]]:
     """The classes that an annotator hears in each window: an audible call's 0.2 s, or the whole of a shorter one."""
-    found = []
+    recordings = []
     for start in np.arange(0, seconds - 0.1, window_seconds):
         heard = set()
         for call in calls:
             inside = min(call.t_max, start + window_seconds) - max(call.t_min, start)
             if call.level_db >= AUDIBLE_DB and inside >= min(0.2, call.t_max - call.t_min) - 1e-9:
                 heard.add(call.species)
-        found.append(heard)
-    return found
+        recordings.append(heard)
+    return recordings
 
 
 def _bout(seconds: float, rng: np.random.Generator) -> np.ndarray:

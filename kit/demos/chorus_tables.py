@@ -1,7 +1,7 @@
 """The tables of the demo dawn chorus, with BirdCLEF 2026's columns in their order, and the plan behind them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -62,7 +62,7 @@ def plan_clips(seed: int, n_clips: int) -> list[Clip]:
     order += [str(label) for label in rng.permutation([name for name in named if name not in order])]
     labels = np.repeat(order, class_sizes(n_clips, len(order)))
     kind = {voice.label: voice.kind for voice in voices}
-    found = []
+    clips = []
     for number, label in enumerate(map(str, labels)):
         others = [name for name in named if name != label]
         beside = [str(name) for name in rng.choice(others, 3, replace=False)]
@@ -72,30 +72,30 @@ def plan_clips(seed: int, n_clips: int) -> list[Clip]:
         seconds = round(4 * float(rng.gamma(4, 1.0) + 3)) / 4  # lengths of which a spectrum is quick
         source = "iNat" if kind[label] != "Aves" or rng.random() < 0.2 else "XC"
         name = f"{label}/{source}{100000 + number * 37}.ogg"
-        found.append(Clip(number, label, secondary, unnamed, author, min(seconds, 15.0), name))
-    return [_of_length(clip) for clip in found]
+        clips.append(Clip(number, label, secondary, unnamed, author, min(seconds, 15.0), name))
+    return [_of_length(clip) for clip in clips]
 
 
 def _of_length(clip: Clip) -> Clip:
     """The third clip is nearly empty, the fifth long."""
     seconds = {2: SHORTEST, 4: LONGEST}.get(clip.number, clip.seconds)
-    return Clip(**{**vars(clip), "seconds": seconds})
+    return replace(clip, seconds=seconds)
 
 
 def plan_soundscapes(seed: int, counts: Mapping[str, int]) -> list[Soundscape]:
     rng = np.random.default_rng((seed, 6, 1))
-    found = []
+    soundscapes = []
     for part, count in counts.items():
         test = part == "hidden"
         for row in range(count):
             site, hour = SITES_OF[part][row % len(SITES_OF[part])], int(rng.choice(HOURS))
             day, minute = int(rng.integers(1, 28)), int(rng.integers(0, 60))
-            number = len(found)
+            number = len(soundscapes)
             stem = f"BC2026_{'Test' if test else 'Train'}_{(row if test else number) + 1:04}_{SITES[site].name}"
             name = f"{stem}_202502{day:02}_{hour:02}{minute:02}02.ogg"
             folder = "hidden/test_soundscapes" if test else "train_soundscapes"
-            found.append(Soundscape(number, part, site, hour, f"{folder}/{name}"))
-    return found
+            soundscapes.append(Soundscape(number, part, site, hour, f"{folder}/{name}"))
+    return soundscapes
 
 
 def clip_table(clips: Sequence[Clip], voices: Sequence[Voice], seed: int) -> pd.DataFrame:
@@ -164,8 +164,8 @@ def window_table(
     for item in soundscapes:
         stem = item.path.rpartition("/")[2].removesuffix(".ogg")
         for row, present in enumerate(heard[item.path]):
-            found = {voice.label: int(number in present) for number, voice in enumerate(voices)}
-            rows.append({"row_id": f"{stem}_{5 * row + 5}", **found, "Usage": usage.get(item.path, "Private")})
+            labels = {voice.label: int(number in present) for number, voice in enumerate(voices)}
+            rows.append({"row_id": f"{stem}_{5 * row + 5}", **labels, "Usage": usage.get(item.path, "Private")})
     return pd.DataFrame(rows)
 
 

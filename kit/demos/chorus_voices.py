@@ -47,13 +47,13 @@ def draw_voices(seed: int) -> tuple[Voice, ...]:
         "Amphibia": [_frog(hz, rng) for hz in np.geomspace(480, 2100, len(FROGS))],
         "Insecta": [_insect(hz, rng) for hz in (5200.0, 7300.0, 10400.0)],
     }
-    found = []
+    voices = []
     for kind, labels in KINDS.items():
         for label, species in zip(labels, calls[kind], strict=True):
             sites = rng.dirichlet(np.full(N_SITES, 1.5))
             peak = (PEAK_HOURS[kind] + rng.normal(0, 1)) % 24
-            found.append(Voice(label, kind, species, tuple(0.9 * sites + 0.1 / N_SITES), peak))
-    return tuple(sorted(found, key=lambda voice: voice.label))
+            voices.append(Voice(label, kind, species, tuple(0.9 * sites + 0.1 / N_SITES), peak))
+    return tuple(sorted(voices, key=lambda voice: voice.label))
 
 
 def _frog(hz: float, rng: np.random.Generator) -> Species:

@@ -94,7 +94,7 @@ def _write(
     voices = draw_voices(seed)
     write_csv(part / "train.csv", clip_table(clips, voices, seed))
     write_csv(part / "taxonomy.csv", taxonomy_table(voices))
-    heard = {item.path: labels_of_windows(found, seconds) for item, found in zip(soundscapes, calls, strict=True)}
+    heard = {item.path: labels_of_windows(called, seconds) for item, called in zip(soundscapes, calls, strict=True)}
     labelled = [item for item in soundscapes if item.part == "labelled"]
     write_csv(part / "train_soundscapes_labels.csv", label_table(labelled, heard, voices))
     truth = window_table([item for item in soundscapes if item.part == "hidden"], heard, voices)

@@ -5,6 +5,7 @@ processes make it. A folder is complete or absent: it is written beside, as `<fo
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -120,13 +121,14 @@ def _write_truth(part: Path, names: list[str], lengths: list[int], truths: list[
     """truth/tracks.npz: the tracks at the centres of the log-mel's frames, rows offset[u] to offset[u + 1] being
     utterance name[u]'s, and the names of phones."""
     (part / "truth").mkdir()
+    tracks: dict[str, Any] = {track: np.concatenate([truth[track] for truth in truths]) for track in truths[0]}
     np.savez(
         part / "truth" / "tracks.npz",
         name=np.array(names),
         offset=np.cumsum([0, *lengths]),
         phone_names=np.array(PHONE_NAMES),
         vowels=np.array(VOWELS),
-        **{track: np.concatenate([truth[track] for truth in truths]) for track in truths[0]},
+        **tracks,
     )
 
 

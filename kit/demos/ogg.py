@@ -24,7 +24,7 @@ def write_ogg(path: Path, wave: np.ndarray, rate_hz: int, serial: int) -> None:
     path.write_bytes(renumbered(content.getvalue(), serial))
 
 
-def renumbered(content: bytes, serial: int) -> bytes:
+def renumbered(content: bytes | bytearray, serial: int) -> bytes:
     """An Ogg file's bytes with another number of its stream."""
     content, start = bytearray(content), 0
     while start < len(content):

@@ -57,11 +57,11 @@ def one_thread() -> Iterator[None]:
 
 def _check_same(folder: Path, made: dict) -> None:
     try:
-        found = json.loads((folder / "demo.json").read_text())
+        existing = json.loads((folder / "demo.json").read_text())
     except (OSError, ValueError):
         raise DemoError(f"folder must be new, empty or this demo, got {folder}, which holds something else") from None
-    if found != made:
-        raise DemoError(f"folder must hold the demo asked for, {made}, got {folder}, made with {found}")
+    if existing != made:
+        raise DemoError(f"folder must hold the demo asked for, {made}, got {folder}, made with {existing}")
 
 
 def check_counts(values: dict, least: dict[str, int]) -> None:

@@ -52,9 +52,9 @@ def _write(part: Path, n_train: int, n_test: int, seconds: float, rate_hz: int, 
     splits = ["train"] * n_train + ["test"] * n_test
     paths = [part / split / f"{name}.flac" for split, name in zip(splits, names, strict=True)]
     keys = [(path, seed, number, seconds, rate_hz) for number, path in enumerate(paths)]
-    found = list(tqdm(in_parallel(_record, keys), "rainforest", len(keys), disable=not progress))
+    recordings = list(tqdm(in_parallel(_record, keys), "rainforest", len(keys), disable=not progress))
     calls, hits = [], {True: [], False: []}
-    for name, split, (heard, checked) in zip(names, splits, found, strict=True):
+    for name, split, (heard, checked) in zip(names, splits, recordings, strict=True):
         calls += [{"recording_id": name, **_box(call), "level_db": round(call.level_db, 1)} for call in heard]
         if split == "train":
             for call, right in checked:
@@ -84,9 +84,9 @@ def _box(call: Call) -> dict:
 
 def _write_test_tables(part: Path, names: list[str], truth: pd.DataFrame, rng: np.random.Generator) -> None:
     present = np.zeros((len(names), N_SPECIES), dtype=int)
-    place = pd.Series(np.arange(len(names)), index=names)
+    row = pd.Series(np.arange(len(names)), index=names)
     there = truth[truth["recording_id"].isin(names)]
-    present[place[there["recording_id"]].to_numpy(), there["species_id"].to_numpy()] = 1
+    present[row[there["recording_id"]].to_numpy(), there["species_id"].to_numpy()] = 1
     table = pd.DataFrame(present, columns=[f"s{number}" for number in range(N_SPECIES)])
     table.insert(0, "recording_id", names)
     write_csv(part / "sample_submission.csv", table.assign(**{name: 0 for name in table.columns[1:]}))

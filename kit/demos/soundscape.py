@@ -52,27 +52,27 @@ def draw_species(seed: int) -> list[Species]:
     """The 24 species of a forest."""
     rng = np.random.default_rng((seed, 0, 0))
     centres = np.geomspace(700, 9000, N_SPECIES // 2)
-    found = []
+    forest = []
     for band, centre in enumerate(centres):
         sweeps = rng.permutation(SWEEPS)[:2]
         short = rng.permutation([True, False])
-        for place in range(2):
+        for number in range(2):
             width = rng.uniform(1.15, 1.4)
             trills = rng.random() < 0.5
-            found.append(
+            forest.append(
                 Species(
                     low_hz=centre / width,
                     high_hz=centre * width,
-                    sweep=str(sweeps[place]),
-                    note_seconds=rng.uniform(0.08, 0.16) if short[place] else rng.uniform(0.3, 0.6),
+                    sweep=str(sweeps[number]),
+                    note_seconds=rng.uniform(0.08, 0.16) if short[number] else rng.uniform(0.3, 0.6),
                     gap_seconds=rng.uniform(0.05, 0.15),
-                    notes=int(rng.integers(4, 8)) if short[place] else int(rng.integers(1, 3)),
-                    trill_hz=rng.uniform(8, 20) if trills and not short[place] else 0.0,
+                    notes=int(rng.integers(4, 8)) if short[number] else int(rng.integers(1, 3)),
+                    trill_hz=rng.uniform(8, 20) if trills and not short[number] else 0.0,
                     trill_moves_pitch=bool(rng.random() < 0.5),
-                    season=(band + 2 * place) % len(SEASONS),
+                    season=(band + 2 * number) % len(SEASONS),
                 )
             )
-    return [found[place] for place in rng.permutation(N_SPECIES)]
+    return [forest[number] for number in rng.permutation(N_SPECIES)]
 
 
 def sing(species: Species, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
@@ -138,10 +138,10 @@ def make_recording(
     wave = make_noise(n, rate_hz, rng)
     power = np.abs(np.fft.rfft(wave)) ** 2 * 2 / n**2  # of each bin: its share of the mean square
     calls = []
-    for place in _who_calls(forest, rng):
+    for index in _who_calls(forest, rng):
         level = float(np.clip(rng.normal(LEVEL_DB, LEVEL_SPREAD_DB), LOWEST_DB, HIGHEST_DB))
         for _ in range(1 + rng.poisson(seconds / 12)):
-            calls.append(_add_call(wave, power, forest[place], place, level + rng.normal(0, 1), rate_hz, rng))
+            calls.append(_add_call(wave, power, forest[index], index, level + rng.normal(0, 1), rate_hz, rng))
     hits = [(call, True) for call in _heard(calls, rng)]
     hits += [(call, False) for call in _misheard(forest, calls, seconds, rng)]
     loudest = np.abs(wave).max()
@@ -155,13 +155,13 @@ def _who_calls(forest: list[Species], rng: np.random.Generator) -> np.ndarray:
     return rng.choice(len(forest), n, replace=False, p=weights / weights.sum())
 
 
-def _add_call(wave, power, species: Species, place: int, level_db: float, rate_hz: int, rng) -> Call:
+def _add_call(wave, power, species: Species, number: int, level_db: float, rate_hz: int, rng) -> Call:
     """Mix one call into the wave, in place: it is the recording that is being made."""
     call = sing(species, rate_hz, rng)[: len(wave)]
     low, high, noise = band(species, power, rate_hz, len(wave))
     start = int(rng.integers(0, len(wave) - len(call) + 1))
     wave[start : start + len(call)] += call * np.sqrt(noise * 10 ** (level_db / 10))
-    return Call(place, start / rate_hz, (start + len(call)) / rate_hz, low, high, level_db)
+    return Call(number, start / rate_hz, (start + len(call)) / rate_hz, low, high, level_db)
 
 
 def band(species: Species, power: np.ndarray, rate_hz: int, n: int) -> tuple[float, float, float]:
@@ -177,18 +177,18 @@ def band(species: Species, power: np.ndarray, rate_hz: int, n: int) -> tuple[flo
 def _heard(calls: list[Call], rng: np.random.Generator) -> list[Call]:
     clearest = {call.species: call for call in sorted(calls, key=lambda call: call.level_db)}
     chance = {
-        place: HEARD_AT_MOST / (1 + np.exp(-(call.level_db - HEARD_FROM_DB) / HEARD_STEP_DB))
-        for place, call in clearest.items()
+        number: HEARD_AT_MOST / (1 + np.exp(-(call.level_db - HEARD_FROM_DB) / HEARD_STEP_DB))
+        for number, call in clearest.items()
     }
-    return [clearest[place] for place in sorted(clearest) if rng.random() < chance[place]]
+    return [clearest[number] for number in sorted(clearest) if rng.random() < chance[number]]
 
 
 def _misheard(forest: list[Species], calls: list[Call], seconds: float, rng: np.random.Generator) -> list[Call]:
     """Hits of absent species: half of them where another of the band calls, if one does."""
-    present, found = {call.species for call in calls}, []
-    absent = [place for place in range(len(forest)) if place not in present]
-    for place in rng.choice(absent, min(len(absent), rng.poisson(FALSE_HITS)), replace=False):
-        species = forest[place]
+    present, hits = {call.species for call in calls}, []
+    absent = [number for number in range(len(forest)) if number not in present]
+    for number in rng.choice(absent, min(len(absent), rng.poisson(FALSE_HITS)), replace=False):
+        species = forest[number]
         alike = [call for call in calls if call.f_min < species.high_hz and call.f_max > species.low_hz]
         if alike and rng.random() < 0.5:
             box = alike[int(rng.integers(len(alike)))]
@@ -196,5 +196,5 @@ def _misheard(forest: list[Species], calls: list[Call], seconds: float, rng: np.
         else:
             length = min(species.notes * (species.note_seconds + species.gap_seconds), seconds)
             start = rng.uniform(0, seconds - length)
-        found.append(Call(int(place), start, start + length, 0.97 * species.low_hz, 1.03 * species.high_hz, np.nan))
-    return found
+        hits.append(Call(int(number), start, start + length, 0.97 * species.low_hz, 1.03 * species.high_hz, np.nan))
+    return hits

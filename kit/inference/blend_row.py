@@ -15,11 +15,11 @@ def read_blend(row: str, ledger: str | Path = LEDGER) -> dict[str, Any]:
     Raises FileNotFoundError, or ValueError where there is no such row or it does not tell its runs.
     """
     rows = read_ledger(ledger)
-    found = rows[(rows["run"] == row) | (rows["name"] == row) | (rows["file"] == row)]
-    if found.empty:
+    matching = rows[(rows["run"] == row) | (rows["name"] == row) | (rows["file"] == row)]
+    if matching.empty:
         raise ValueError(unknown(f"{ledger}: no row", row, rows["run"].unique()))
-    path = Path(found["experiment"].iloc[-1])
-    if not found["experiment"].iloc[-1]:
+    path = Path(matching["experiment"].iloc[-1])
+    if not matching["experiment"].iloc[-1]:
         raise ValueError(f"{ledger}: row {row!r} does not tell the runs that it was made of; name the runs themselves")
     if path.name == "experiment.json":
         return {"runs": [path.parent], "weights": None, "how": "mean"}

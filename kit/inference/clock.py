@@ -3,8 +3,11 @@
 A clock keeps a reserve for the CSV, which must be whole before the limit. `plan` is arithmetic on measured seconds.
 """
 
+import signal
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,6 +18,12 @@ from kit.training.shifts import ShiftAverage
 DROPS = ("folds", "crops")
 MARGIN = 0.9  # of the time left that a plan fills: files differ, and machines have slow spells
 RESERVE = 0.02  # of the limit, beside what writing takes
+LEAST_RESERVE = 1.0  # seconds, for processes to end
+AGAIN_SECONDS = 1.0  # after which an alarm rings again, for one may fall where errors are swallowed
+
+
+class OutOfTime(BaseException):  # noqa: N818 - no error, as KeyboardInterrupt is none: nothing that handles those takes it
+    """No time is left."""
 
 
 @dataclass
@@ -24,13 +33,12 @@ class Clock:
     minutes: float | None = None
     started: float = field(default_factory=lambda: time.monotonic())
     reserve: float = 0.0  # seconds
-    longest: float = 0.0  # seconds of the longest thing that was not to be interrupted
 
     def __post_init__(self):
         if self.minutes is not None:
             if not 0 < self.minutes < float("inf"):
                 raise ValueError(f"minutes must be above 0, got {self.minutes:g}")
-            self.reserve = RESERVE * 60 * self.minutes
+            self.reserve = max(RESERVE * 60 * self.minutes, LEAST_RESERVE)
 
     @property
     def is_set(self) -> bool:
@@ -42,13 +50,40 @@ class Clock:
             return float("inf")
         return self.started + 60 * self.minutes - self.reserve - time.monotonic()
 
-    def took(self, seconds: float) -> None:
-        """Something took so long that can't be interrupted: what comes next may, too."""
-        self.longest = max(self.longest, seconds)
+    @contextmanager
+    def alarm(self) -> Iterator[None]:
+        """Ends the block by OutOfTime when no time is left, whatever is under way, however slow it turned out.
 
-    def allows(self) -> bool:
-        """Is there time for one more of what was told by `took`?"""
-        return self.left() > self.longest
+        Only in the main thread, and where the system has timers: elsewhere a block ends by looking at the clock itself.
+        """
+        if not (self.is_set and _has_timer()):
+            yield
+            return
+        if (left := self.left()) <= 0:
+            raise OutOfTime
+        before = signal.signal(signal.SIGALRM, _ring)
+        signal.setitimer(signal.ITIMER_REAL, left, AGAIN_SECONDS)
+        try:
+            try:
+                yield
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+        except OutOfTime:  # which may have come before the timer was off
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            raise
+        finally:
+            signal.signal(signal.SIGALRM, before)
+
+
+def _ring(*_: Any) -> None:
+    raise OutOfTime
+
+
+def _has_timer() -> bool:
+    """Is there one, and does nobody else use it?"""
+    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+        return False
+    return signal.getitimer(signal.ITIMER_REAL)[0] == 0
 
 
 @dataclass(frozen=True)
@@ -58,6 +93,13 @@ class Plan:
     jobs: int
     lighter: int = 0
     share: float = 1.0
+
+    def told(self, folds: int) -> str:
+        """What it takes of all."""
+        parts = [f"{self.jobs} of {folds} folds" if self.jobs < folds else "all folds"]
+        parts += [f"crops or windows {self.lighter} steps fewer"] if self.lighter else []
+        parts += [f"about {self.share:.0%} of the rows, the others with the priors"] if self.share < 1 else []
+        return "takes " + ", ".join(parts)
 
 
 def plan(seconds: Sequence[Sequence[float]], left: float, drop: Sequence[str] = DROPS, least: int = 1) -> Plan:

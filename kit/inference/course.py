@@ -6,6 +6,7 @@ what is left to do is held against the time that is left.
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,12 @@ from tqdm.std import tqdm
 
 from kit.competition.competition import Competition
 from kit.data.store import Store
-from kit.inference.clock import DROPS, Clock, Plan, lighter_ways, needed, plan, time_told
+from kit.inference.clock import DROPS, Clock, OutOfTime, Plan, lighter_ways, needed, plan, time_told
 from kit.inference.kept import keep, kept_path, read_kept
 from kit.inference.nets import FoldNet
-from kit.inference.packing import Packing, features_key, packed_before
 from kit.inference.rates import WORTH_SECONDS, candidates, default_split, fastest, given_threads, unit_seconds
 from kit.inference.serving import FoldServing, Split
-from kit.training.identity import trained_by
+from kit.inference.stores import Stores, key_of
 
 MEASURED_ROWS = 16
 MEASURING = 0.05  # of a clock's minutes that measuring nets may take, all runs together
@@ -44,76 +44,55 @@ class Options:
 
 
 class Course:
-    """`run` gives fold after fold its probabilities. stores: what was packed, by features."""
+    """`run` gives fold after fold its probabilities. stores: what was packed of the test part."""
 
     def __init__(self, nets: Sequence[FoldNet], competition: Competition, clock: Clock, options: Options):
-        self.nets, self.competition, self.clock, self.options = nets, competition, clock, options
+        self.nets, self.clock, self.options = nets, clock, options
         self.rows = len(competition.test)
-        self.stores: dict[tuple, Store] = {}
-        self.packing: dict[tuple, Packing] = {}
-        self.pack_seconds: dict[tuple, float] = {}  # of a row
+        self.stores = Stores(nets, competition, options.cache, clock, options.progress)
         self.row_seconds: dict[Path, list[float]] = {}  # of a row by a run's net, as asked and ever lighter
         self.splits: dict[Path, Split] = {}
         self.gains: dict[tuple, tuple[Split, float]] = {}  # of a way to predict, and its share of the default's seconds
 
     def run(self) -> Iterator[tuple[FoldNet, np.ndarray, bool]]:
         """Each net in turn, its probabilities (N, C), NaN where there are none, and whether there can be no more."""
-        self._open()
-        if not self.clock.is_set:
-            self._pack(Plan(len(self.nets)))
-        if self.clock.is_set or self.rows >= MANY_ROWS:
-            self._measure()
-        chosen = self._choose(self.nets, least=1)
-        self._tell_rounding()
-        self._tell(chosen)
-        self._pack(chosen)
-        bar = tqdm(total=0, desc="predicting", unit="row", disable=not self.options.progress)
-        for number, net in enumerate(self.nets):
-            chosen = self._choose(self.nets[number:], least=int(not number))
-            if not chosen.jobs or _key(net) not in self.stores:
-                break
-            bar.total = bar.n + chosen.jobs * self.rows
-            bar.set_postfix_str(str(net))
-            yield net, *self._predict(net, chosen.lighter, bar)
-        bar.close()
+        self._prepare()
+        with tqdm(total=0, desc="predicting", unit="row", disable=not self.options.progress) as bar:
+            for number, net in enumerate(self.nets):
+                chosen = self._choose(self.nets[number:], least=int(not number))
+                if not chosen.jobs or key_of(net) not in self.stores.packed:
+                    return
+                bar.total = bar.n + chosen.jobs * self.rows
+                bar.set_postfix_str(str(net))
+                try:
+                    probability, whole = self._predict(net, chosen.lighter, bar)
+                except OutOfTime:
+                    return
+                yield net, probability, whole
 
-    def _open(self) -> None:
-        """For each sort of features the store of the run's training where it is of this folder, or what packs one."""
-        for net in self.nets:
-            key, features = features_key(net.experiment.features), net.experiment.features
-            if key in self.stores or key in self.packing:
-                continue
-            by = trained_by(net.path.parent)
-            if store := packed_before(self.competition, features, self.options.cache, by[-1]["data"] if by else ""):
-                self.stores[key] = store
-                continue
-            packing = Packing(self.competition, features, self.options.cache, self.clock.is_set, self.options.progress)
-            if packing.left:
-                self.packing[key] = packing
-            else:
-                self.stores[key] = packing.store()
+    def _prepare(self) -> None:
+        """Measure, say what there is time for, and pack that."""
+        with suppress(OutOfTime), self.clock.alarm():
+            if not self.clock.is_set:
+                self.stores.pack(map(key_of, self.nets))
+                self.stores.join()
+            if self.clock.is_set or self.rows >= MANY_ROWS:
+                self._measure()
+            chosen = self._choose(self.nets, least=1)
+            self._tell_rounding()
+            self._tell(chosen)
+            self.stores.pack(map(key_of, self.nets[: chosen.jobs]), chosen.share)
+        self.stores.join()
 
     def _measure(self) -> None:
         """Pack the first share of each sort of features, and predict its first rows with each run's first net."""
-        stores = dict(self.stores)
-        for key, packing in self.packing.items():
-            if not self.clock.allows():
-                return
-            stores[key], seconds, rows = self._step(packing)
-            self.pack_seconds[key] = seconds / rows
+        stores = self.stores.first_shares()
         firsts = list({net.run: net for net in reversed(self.nets)}.values())[::-1]
         end = time.monotonic() + MEASURING * 60 * (self.clock.minutes or float("inf"))
         for number, net in enumerate(firsts):
-            if self.clock.allows():
+            if self.clock.left() > 0:
                 share = max(0.0, end - time.monotonic()) / (len(firsts) - number)
-                self._measure_net(net, stores[_key(net)], share)
-
-    def _step(self, packing: Packing) -> tuple[Store, float, int]:
-        """Pack a share: its store, the seconds it took, and its rows."""
-        started, before = time.monotonic(), packing.left
-        store = packing.step()
-        self.clock.took(seconds := time.monotonic() - started)
-        return store, seconds, before - packing.left
+                self._measure_net(net, stores[key_of(net)], share)
 
     def _measure_net(self, net: FoldNet, store: Store, most: float) -> None:
         """Within `most` seconds, or after one batch where that takes longer."""
@@ -125,7 +104,6 @@ class Course:
         if seconds * servings[0].units / rows * self.rows * folds > WORTH_SECONDS and not torch.cuda.is_available():
             split, gain = self._split(servings[0], split, seconds, most - (time.monotonic() - started))
             seconds *= gain
-        self.clock.took(time.monotonic() - started)
         self.splits[net.run] = split
         self.row_seconds[net.run] = [seconds * serving.units / rows for serving in servings]
 
@@ -151,11 +129,9 @@ class Course:
 
     def _costs(self, nets: Sequence[FoldNet]) -> list[list[float]]:
         """Seconds of each net on all rows, as asked and ever lighter, with what its features take to be packed."""
-        costs, packed = [], set(self.stores)
+        costs, to_pack = [], {key: self.stores.seconds_left(key) for key in dict.fromkeys(map(key_of, nets))}
         for net in nets:
-            key = _key(net)
-            packing = 0.0 if key in packed else self.packing[key].left * self.pack_seconds[key]
-            packed.add(key)
+            packing = to_pack.pop(key_of(net), 0.0)  # for the first net that needs it
             costs.append([packing + self.rows * seconds for seconds in self.row_seconds[net.run]])
         return costs
 
@@ -178,31 +154,20 @@ class Course:
             line += f", {time_told(whole * here / self.options.cores)} on {self.options.cores} as fast ones"
         self.say(f"{line}; {time_told(max(0.0, self.clock.left()))} are left")
         if chosen != Plan(len(costs)):
-            self.say(f"too long: {_told(chosen, len(costs))}")
-
-    def _pack(self, chosen: Plan) -> None:
-        """The stores of the nets that were chosen, of a share of the files where there is no time for all."""
-        for key in dict.fromkeys(map(_key, self.nets[: chosen.jobs])):
-            if key in self.stores:
-                continue
-            packing = self.packing[key]
-            most = self.rows if chosen.share == 1 else chosen.share * self.rows
-            while packing.left and self.rows - packing.left < most and self.clock.allows():
-                self._step(packing)
-            if packing.left < self.rows:
-                self.stores[key] = packing.store()
+            self.say(f"too long: {chosen.told(len(costs))}")
 
     def _predict(self, net: FoldNet, lighter: int, bar: tqdm) -> tuple[np.ndarray, bool]:
         """A fold's probabilities, kept ones or new ones."""
         ways = lighter_ways(net.experiment.predict)
         lighter = min(lighter, len(ways) - 1)
-        serving = self._serving(net, self.stores[_key(net)], ways[lighter])
+        serving = self._serving(net, self.stores.packed[key_of(net)], ways[lighter])
         split = self.splits.get(net.run) or default_split(serving, self.options.threads)
         path, done, started = kept_path(serving, split.threads, self.options.cache), bar.n + self.rows, time.monotonic()
         if (probability := read_kept(path, serving)) is not None:
             bar.update(self.rows)
             return probability, True
-        probability, whole = serving.predict(split, _Watch(self.clock, bar))
+        with self.clock.alarm():
+            probability, whole = serving.predict(split, _Watch(self.clock, bar))
         if whole:
             keep(path, serving, probability)
             bar.update(done - bar.n)
@@ -234,15 +199,3 @@ class _Watch:
         now = time.monotonic()
         self.longest, self.before = max(self.longest, now - self.before), now
         return self.clock.left() > self.longest
-
-
-def _key(net: FoldNet) -> tuple:
-    return features_key(net.experiment.features)
-
-
-def _told(chosen: Plan, folds: int) -> str:
-    """What a plan takes of all."""
-    parts = [f"{chosen.jobs} of {folds} folds" if chosen.jobs < folds else "all folds"]
-    parts += [f"crops or windows {chosen.lighter} steps fewer"] if chosen.lighter else []
-    parts += [f"about {chosen.share:.0%} of the rows, the others with the priors"] if chosen.share < 1 else []
-    return "takes " + ", ".join(parts)

@@ -165,13 +165,13 @@ def _export(group: _Nets, options: Options, inputs: list[Inputs], folder: Path) 
         raise ValueError(f"{group.nets[0]}: {error}") from error
     with tempfile.TemporaryDirectory(prefix=f".{path.stem}-", suffix=".part", dir=folder) as beside:
         written = _write(proto, Path(beside) / path.name, options, group.facts(options))
-        found = difference(
+        differences = difference(
             load_engine(written), _reference(group, options), inputs, group.classes, "" if group.mean else group.task,
             group.n_base,
         )  # fmt: skip
-        print(f"{_shown(path)}: {found}")
-        if not found.within(options.bound):
-            raise ValueError(f"{path}: must be within {options.bound:g} of PyTorch, not written; {found}")
+        print(f"{_shown(path)}: {differences}")
+        if not differences.within(options.bound):
+            raise ValueError(f"{path}: must be within {options.bound:g} of PyTorch, not written; {differences}")
         _keep(written, path)
     return path
 

@@ -1,14 +1,17 @@
 """`python -m kit.inference.families --out docs/export.md`: which of timm's families can be exported, tried.
 
 Of each family that docs/timm.md says works, its smallest net is made an ONNX graph of free batch and length, which
-ONNX Runtime runs beside PyTorch on noise of other batches and lengths than the graph was made of.
+ONNX Runtime runs beside PyTorch on noise of other batches and lengths than the graph was made of. Each has a process of
+its own, whose processor time is limited; the nets with the fewest weights come first.
 """
 
 import argparse
-import gc
+import multiprocessing
 import re
+import signal
 from collections.abc import Iterable
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import torch
@@ -25,7 +28,8 @@ N_MELS, N_CLASSES = 64, 5
 MADE_OF = (2, 67)  # items and frames of the graph
 SIZES = ((1, 67), (3, 67), (1, 7), (2, 130), (3, 207))  # and those that it is compared on
 LIMIT_SECONDS = 12.0  # of the trial in docs/timm.md: a larger net's export takes minutes
-WORKS = re.compile(r"^\| (\w+) \| (\w+) \| [\d.]+ \| works.*? \| \d+ \| ([\d.]+) \|", re.MULTILINE)
+EXPORT_SECONDS = 120  # of a processor, that a net's export and comparison may take
+WORKS = re.compile(r"^\| (\w+) \| (\w+) \| ([\d.]+) \| works.*? \| \d+ \| ([\d.]+) \|", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -41,9 +45,37 @@ class Row:
 
 
 def working_nets(page: str | Path, limit_seconds: float = LIMIT_SECONDS) -> dict[str, str]:
-    """The smallest net of each family that works, of those that docs/timm.md tried within so many seconds."""
-    text = Path(page).read_text(encoding="utf-8")
-    return {family: name for family, name, seconds in WORKS.findall(text) if float(seconds) < limit_seconds}
+    """The smallest net of each family that works, of those that docs/timm.md tried within so many seconds; those with
+    the fewest weights first.
+    """
+    rows = WORKS.findall(Path(page).read_text(encoding="utf-8"))
+    rows = sorted(rows, key=lambda row: float(row[2]))
+    return {family: name for family, name, _, seconds in rows if float(seconds) < limit_seconds}
+
+
+def try_within(seconds: int, family: str, name: str) -> Row:
+    """try_export in a process of its own, which is ended after so many seconds of a processor."""
+    processes = multiprocessing.get_context("spawn")
+    receiver, sender = processes.Pipe(duplex=False)
+    process = processes.Process(target=_send_row, args=(sender, seconds, family, name))
+    process.start()
+    sender.close()  # the process has its own: with both closed there is nothing to wait for
+    try:
+        return receiver.recv()
+    except EOFError:
+        process.join()
+        if process.exitcode == -signal.SIGXCPU:
+            return Row(family, name, reason=f"must be done within {seconds} s of a processor")
+        return Row(family, name, reason=f"its process ended with exit code {process.exitcode}")
+    finally:
+        process.join()
+
+
+def _send_row(sender: Connection, seconds: int, family: str, name: str) -> None:
+    import resource  # which Windows lacks
+
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+    sender.send(try_export(family, name))
 
 
 def try_export(family: str, name: str) -> Row:
@@ -75,8 +107,8 @@ def _differences(proto, net: torch.nn.Module) -> Iterable[float]:
         yield ((logits - expected).abs().max() / expected.abs().max().clamp(min=1.0)).item()
 
 
-def table(rows: list[Row]) -> str:
-    """The page: counts, then one row a family."""
+def table(rows: list[Row], families: int) -> str:
+    """The page: how many of so many families were tried, and can be exported; then one row a family."""
     import timm
 
     refused = sum(bool(row.reason) for row in rows)
@@ -90,7 +122,7 @@ def table(rows: list[Row]) -> str:
         f"{MADE_OF[0]} × {MADE_OF[1]} frames (batch × length) of {N_MELS} mels, and compared with PyTorch on "
         f"{batches}. The difference is the largest of any logit, relative to the largest logit where that is above 1.",
         "",
-        f"Of {len(rows)} families {len(rows) - refused} can be exported, {refused} can't.",
+        f"{len(rows)} of {families} families were tried: {len(rows) - refused} can be exported, {refused} can't.",
         "",
         "| family | net | exports | difference | why |",
         "|---|---|---|---|---|",
@@ -107,14 +139,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, required=True, help="the page to write")
     parser.add_argument("--page", type=Path, default=Path("docs/timm.md"), help="the families that work")
+    parser.add_argument("--seconds", type=int, default=EXPORT_SECONDS, help="of a processor, for a net (120)")
     options = parser.parse_args(arguments)
-    rows = []
-    for family, name in working_nets(options.page).items():
-        rows.append(try_export(family, name))
+    rows, nets = [], working_nets(options.page)
+    for family, name in nets.items():
+        rows.append(try_within(options.seconds, family, name))
         print(rows[-1], flush=True)
         with replacing(options.out) as beside:  # each time: all take a quarter of an hour
-            beside.write_text(table(rows), encoding="utf-8")
-        gc.collect()
+            beside.write_text(table(rows, len(nets)), encoding="utf-8")
 
 
 if __name__ == "__main__":

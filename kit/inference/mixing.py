@@ -49,7 +49,7 @@ class Mixer:
             self._forget()
         self.done.append(net)
         self.is_part = not whole
-        silent = np.isnan(probability).any(1)
+        silent = np.asarray(np.isnan(probability).any(1))
         self.open_rows &= silent
         self.silent.append(silent)
         added = self._of_classes(net, probability)
@@ -93,10 +93,10 @@ class Mixer:
         filled = fill_with_priors(probability, np.array([net.priors[name] for name in net.classes]))
         if net.classes == classes:
             return filled
-        places = {name: number for number, name in enumerate(net.classes)}
-        known = [number for number, name in enumerate(classes) if name in places]
+        number_of = {name: number for number, name in enumerate(net.classes)}
+        known = [number for number, name in enumerate(classes) if name in number_of]
         mixed = np.tile(self._own_shares.astype(filled.dtype), (len(filled), 1))
-        mixed[:, known] = filled[:, [places[classes[number]] for number in known]]
+        mixed[:, known] = filled[:, [number_of[classes[number]] for number in known]]
         if self.competition.task == "single" and set(net.classes) != set(classes):
             rest = 1 - np.delete(self._own_shares, known).sum()
             mixed[:, known] *= (rest / mixed[:, known].sum(1, keepdims=True).clip(1e-12)).astype(mixed.dtype)

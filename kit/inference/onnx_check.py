@@ -87,7 +87,7 @@ def real_waves(store: Store, experiment: Any) -> list[Inputs]:
     longest = experiment.features.mel.n_samples(experiment.crop_frames)
     first, size = (store.index[name].to_numpy() for name in ("start", "frames"))
     rows = _spread(np.flatnonzero(size >= store.mel.window_samples), size)
-    waves = [store.features[first[row] : first[row] + min(size[row], longest), 0].float() / INT16 for row in rows]
+    waves = [store.stretch(int(first[row]), int(min(size[row], longest)))[:, 0] / INT16 for row in rows]
     inputs: list[Inputs] = [(wave[None], None) for wave in waves[:2]]
     for number in range(0, len(waves), MOST_ITEMS):
         group = waves[number : number + MOST_ITEMS]

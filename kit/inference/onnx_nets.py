@@ -1,6 +1,7 @@
 """What is exported: a fold's net, or the mean of several folds' probabilities; from log-mels, or from waves."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,7 +32,7 @@ class MeanProbability(nn.Module):
         self.n_base = n_base
 
     def forward(self, mel: Tensor, mask: Tensor | None = None) -> Tensor:
-        total = sum(probability(net(mel, mask)[0].float(), self.task, self.n_base) for net in self.nets)
+        total: Any = sum(probability(net(mel, mask)[0].float(), self.task, self.n_base) for net in self.nets)
         return total / len(self.nets)
 
 

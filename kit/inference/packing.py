@@ -21,10 +21,12 @@ from tqdm.std import tqdm
 from kit.atomic import making
 from kit.competition.competition import Competition
 from kit.data.features import LogMel
+from kit.data.recording_files import FILES
 from kit.data.store import WITH, Store, open_store, pack, packed_folder
+from kit.inference.decoding import Decodings
 
-FIRST_FILES = 16  # of the first share, by which a clock measures
-MOST_FILES, MOST_BYTES = 512, 1 << 25  # of any other: seconds, so that a clock can stop between two
+FIRST_FILES = 16  # of the first share, by which a clock measures; each next one has twice as many
+MOST_FILES, MOST_BYTES = 512, 1 << 25  # of any: seconds, so that a clock can stop between two
 NO_TIME = "no time was left to read it"
 
 
@@ -51,19 +53,23 @@ def packed_before(competition: Competition, features: Any, cache: Path, name: st
 class Packing:
     """Packs the test part for one sort of features; `step` does a share of the files, `store` joins what is there.
 
-    in_shares: several, or all files at once.
+    in_shares: several, or all files at once. Sorts that step by step share their `decodings` decode a file once.
     """
 
-    def __init__(self, competition: Competition, features: Any, cache: Path, in_shares: bool, progress: bool = True):
+    def __init__(
+        self, competition: Competition, features: Any, cache: Path, in_shares: bool, progress: bool = True,
+        decodings: Decodings | None = None,
+    ):  # fmt: skip
         self.competition, self.cache = without_training(competition), cache
-        self.mel, self.kind = features_key(features)
+        self.mel, kind = features_key(features)
+        self.kind = "wave" if kind == FILES else kind  # a test part is small, and is predicted by several nets
         self.folder = packed_folder(self.competition, cache, self.mel, self.kind)
         self.is_packed = (self.folder / "store.json").exists()
         everything = [np.arange(len(competition.test))]
         shares = list(_shares(self.competition, self.kind)) if in_shares else everything
         self.rows = [] if self.is_packed else shares
         self.shares: list[Path] = []
-        self.progress = progress
+        self.progress, self.decodings = progress, decodings
         hidden = not progress or len(self.rows) < 2  # the bar of a whole is pack's own
         self.bar = tqdm(total=len(competition.test), desc="packing", unit="row", disable=hidden)
 
@@ -72,14 +78,22 @@ class Packing:
         """Rows whose files are still to be packed."""
         return sum(map(len, self.rows[len(self.shares) :]))
 
+    @property
+    def next_rows(self) -> int:
+        """Rows of the next share, 0 where there is none."""
+        return len(self.rows[len(self.shares)]) if self.left else 0
+
     def step(self) -> Store:
         """Pack the next share."""
         rows = self.rows[len(self.shares)]
+        if self.decodings:
+            self.decodings.begin(len(self.shares))
         test = self.competition.test.iloc[rows].reset_index(drop=True)
         with warnings.catch_warnings():  # oddities are told once, of the whole
             warnings.simplefilter("ignore")
             shown = self.progress and len(self.rows) == 1
-            store = pack(replace(self.competition, test=test), self.cache, self.mel, self.kind, progress=shown)
+            store = pack(replace(self.competition, test=test), self.cache, self.mel, self.kind, shown,
+                         reader=self.decodings)  # fmt: skip
         self.shares.append(store.folder)
         self.bar.update(len(rows))
         return store
@@ -113,7 +127,7 @@ def _shares(competition: Competition, kind: str) -> Iterator[np.ndarray]:
     share, files, size = 0, 0, 0
     share_of = []
     for name in names:
-        most = FIRST_FILES if share == 0 else MOST_FILES
+        most = min(FIRST_FILES << share, MOST_FILES)
         if files and (files >= most or size >= MOST_BYTES):
             share, files, size = share + 1, 0, 0
         files, size = files + 1, size + (entries[name].size if name in entries else 0)

@@ -111,7 +111,7 @@ def predict(
         stopped = str(error) or type(error).__name__
         category = UserWarning if mixer.done else NothingPredictedWarning
         warnings.warn(f"stopped by an error, with what there was by then: {stopped}", category, stacklevel=2)
-    for note in mixer.notes(course.stores.values(), stopped):
+    for note in mixer.notes(course.stores.packed.values(), stopped):
         warnings.warn(f"{competition.folder}: {note}", stacklevel=2)
     said = table()
     if out is not None and not clock.is_set:
@@ -121,12 +121,12 @@ def predict(
 
 def _post(path: bool | str | Path, competition: Competition, progress: bool) -> Post | None:
     """What post-processes, None where nothing was asked for."""
-    if path is False:
+    if isinstance(path, bool):
         return None
-    found = read_post(path, competition)
+    post = read_post(path, competition)
     if progress:
-        tqdm.write(str(found))
-    return found
+        tqdm.write(str(post))
+    return post
 
 
 def _in_turns(runs: list[list[FoldNet]]) -> list[FoldNet]:

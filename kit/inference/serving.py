@@ -18,13 +18,14 @@ import torch
 from kit.data.batch import Batch
 from kit.data.features import n_bins
 from kit.data.store import Store, open_store
+from kit.inference.clock import OutOfTime
 from kit.inference.engines import engine_path, load_engine
 from kit.inference.nets import FoldNet, fold_nets
 from kit.training.checkpoint import load_model
 from kit.training.fit import prepare_accelerator
 from kit.training.predict import Serving, probability_dtype, probability_of
 
-TASKS = 8  # that each process gets of a fold's batches: a clock stops between two, and none is left waiting long
+TASKS = 32  # that each process gets of a fold's batches: none is left waiting long, and a clock that stops loses little
 
 Served = Iterator[tuple[np.ndarray, np.ndarray]]  # positions (n,) in the rows and their probabilities (n, C)
 
@@ -83,12 +84,16 @@ class FoldServing:
         if not left:
             return probability, True
         served = self.batches(self.serving.batches, split.threads) if split.processes == 1 else self._shared(split)
-        for positions, value in served:
-            probability[positions] = value
-            left -= len(positions)
-            if not go_on(len(positions)):
-                break
-        served.close()
+        try:
+            for positions, value in served:
+                probability[positions] = value
+                left -= len(positions)
+                if not go_on(len(positions)):
+                    break
+        except OutOfTime:  # what was served stands
+            pass
+        finally:
+            served.close()  # which ends the processes, whatever they do
         return probability, not left
 
     def batches(self, batches: Sequence[list[int]], threads: int) -> Served:

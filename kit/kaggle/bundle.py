@@ -21,6 +21,7 @@ from kit.sources import hashes
 
 MOST_BYTES = 500_000  # of the cell; Kaggle names no limit, and far larger cells were seen to be taken
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can hold
+TYPES = ("__init__.pyi", "py.typed")
 REGULAR = 0o100644 << 16
 OPTIONAL = ("kit/studies/", "kit/demos/")
 COMMANDS = ("kit/commands.py", "kit/__main__.py")  # whose imports no kernel runs
@@ -43,7 +44,7 @@ class Bundle:
     def cell(self) -> str:
         """The source that puts the kit, and one's own modules, on sys.path."""
         source = Path(bootstrap.__file__).read_text(encoding="utf-8")
-        lines = "\n".join(self.payload[place : place + 120] for place in range(0, len(self.payload), 120))
+        lines = "\n".join(self.payload[first : first + 120] for first in range(0, len(self.payload), 120))
         own = f", {self.own!r}" if self.own else ""
         return f'{source}\n\nstart("{self.sha256}", """\n{lines}\n"""{own})'
 
@@ -140,11 +141,13 @@ def _archive(files: tuple[tuple[str, bytes], ...]) -> bytes:
 
 
 def _read(package: Path) -> dict[str, bytes]:
-    """Contents by path, caches and hidden files left out."""
+    """Contents by path, caches, hidden files and what is for type checkers left out."""
     files = {}
     for path in sorted(package.rglob("*")):
         inside = path.relative_to(package)
         if path.is_dir() or any(part.startswith((".", "__pycache__")) for part in inside.parts):
+            continue
+        if inside.as_posix() in TYPES:
             continue
         if path.suffix != ".py" or path.is_symlink():
             raise ValueError(f"{package}: must hold Python files alone, which is what is bundled, got {inside}")

@@ -82,7 +82,7 @@ class Kaggle:
         answer = self.call(self.api.kernels_push, str(folder), task="push")
         if answer.error or not answer.version_number:
             raise KaggleError(f"push: {answer.error or 'the answer names no version'}")
-        refused = [source for kind in SOURCES for source in getattr(answer, f"invalid_{kind}_sources")]
+        refused = [source for origin in SOURCES for source in getattr(answer, f"invalid_{origin}_sources")]
         return Pushed(answer.version_number, answer.url, tuple(refused))
 
     def status(self, kernel: str) -> tuple[str, str]:
@@ -132,14 +132,14 @@ class Kaggle:
     def _submissions(self, competition: str) -> list[Submission]:
         from kagglesdk.competitions.types.competition_api_service import ApiListSubmissionsRequest
 
-        request, found = ApiListSubmissionsRequest(), []
+        request, submissions = ApiListSubmissionsRequest(), []
         request.competition_name, request.page_size = competition, PAGE
         with self.api.build_kaggle_client() as client:
             while True:
                 answer = client.competitions.competition_api_client.list_submissions(request)
-                found += [_submission(entry) for entry in answer.submissions]
+                submissions += [_submission(entry) for entry in answer.submissions]
                 if not answer.next_page_token:
-                    return found
+                    return submissions
                 request.page_token = answer.next_page_token
 
     def _output_files(self, owner: str, slug: str) -> tuple[dict[str, str], str]:
@@ -230,9 +230,9 @@ def _download(url: str, target: Path) -> None:
 
 
 def _submission(entry) -> Submission:
-    scores = [float(score) if score else None for score in (entry.public_score, entry.private_score)]
+    public, private = (float(score) if score else None for score in (entry.public_score, entry.private_score))
     status = entry.status.name.lower()
-    return Submission(str(entry.ref), entry.description or "", status, *scores, entry.error_description or "")
+    return Submission(str(entry.ref), entry.description or "", status, public, private, entry.error_description or "")
 
 
 def _plain(log: str) -> str:

@@ -127,7 +127,8 @@ def submit(options) -> None:
     def send(message: str) -> str | None:
         if options.file:
             return kaggle.submit_file(options.file, message, options.competition)
-        return kaggle.submit_kernel(*options.kernel, options.output, message, options.competition)
+        name, version = options.kernel
+        return kaggle.submit_kernel(name, version, options.output, message, options.competition)
 
     submission, now = send_once(kaggle, options.competition, row, send, ledger)
     print(f"{'sent' if now else 'was there already, and not sent again'}: {row['run']} as {submission.ref}")
@@ -163,17 +164,17 @@ def _report(kaggle: Kaggle, options, row: Row, ref: str, ledger: Path) -> None:
     """Wait for the score, write it down and print it."""
 
     def ask() -> Submission | None:
-        found = next((found for found in kaggle.submissions(options.competition) if found.ref == ref), None)
-        return found if found and found.status != "pending" else None
+        submission = next((one for one in kaggle.submissions(options.competition) if one.ref == ref), None)
+        return submission if submission and submission.status != "pending" else None
 
-    found = _waited(ask, options.wait)
-    if found is None:
+    scored = _waited(ask, options.wait)
+    if scored is None:
         print(f"no score yet; later: python -m kit scores --competition {options.competition}")
         return
-    mark(ledger, row, **facts_of(found))
-    if found.status == "error":
-        raise KaggleFailure(f"{ref}: Kaggle could not score it: {found.error or 'it does not say why'}")
-    print(f"public {found.public}" + ("" if found.private is None else f", private {found.private}"))
+    mark(ledger, row, **facts_of(scored))
+    if scored.status == "error":
+        raise KaggleFailure(f"{ref}: Kaggle could not score it: {scored.error or 'it does not say why'}")
+    print(f"public {scored.public}" + ("" if scored.private is None else f", private {scored.private}"))
 
 
 def _waited(ask, seconds: float):
@@ -181,15 +182,15 @@ def _waited(ask, seconds: float):
     end, misses = time.monotonic() + seconds, 0
     while True:
         try:
-            found, misses = ask(), 0
+            answer, misses = ask(), 0
         except KaggleError as error:
             misses += 1
             if misses > MISSES or seconds == 0 or not error.passing:
                 raise
             print(f"… {error}")
-            found = None
-        if found is not None or time.monotonic() + POLL_SECONDS > end:
-            return found
+            answer = None
+        if answer is not None or time.monotonic() + POLL_SECONDS > end:
+            return answer
         time.sleep(POLL_SECONDS)
 
 

@@ -128,4 +128,4 @@ def _named(folder: Path, name: str, depth: int) -> list[Path]:
         return []
     below = [Path(entry.path) for entry in os.scandir(folder) if entry.is_dir()]
     own = [path for path in below if path.name.lower() == name]
-    return own or [found for path in sorted(below) for found in _named(path, name, depth - 1)]
+    return own or [folder for path in sorted(below) for folder in _named(path, name, depth - 1)]

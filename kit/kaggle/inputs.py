@@ -22,21 +22,21 @@ def find_data(*slugs: str) -> str:
     if named := os.environ.get("KIT_DATA"):
         return named
     root = input_root()
-    found = _marked(root, DEPTH)
+    folders = _marked(root, DEPTH)
     for slug in slugs:
         name = slug.rsplit("/", 1)[-1].lower()
-        own = [path for path in found if name in (part.lower() for part in path.relative_to(root).parts)]
+        own = [path for path in folders if name in (part.lower() for part in path.relative_to(root).parts)]
         if own:
-            found = own
+            folders = own
             break
-    if len(found) != 1:
+    if len(folders) != 1:
         markers = " or ".join(marker for markers, _ in LAYOUTS.values() for marker in markers)
-        got = ", ".join(str(path.relative_to(root)) for path in found) or "none"
+        got = ", ".join(str(path.relative_to(root)) for path in folders) or "none"
         raise ValueError(
             f"one folder below {root} must hold {' or '.join(slugs)} ({markers}, or images), got {got}; "
             "attach the data, or set KIT_DATA to its folder"
         )
-    return str(found[0])
+    return str(folders[0])
 
 
 def input_root() -> Path:
@@ -51,7 +51,7 @@ def _marked(folder: Path, depth: int) -> list[Path]:
     if depth == 0 or not folder.is_dir():
         return []
     below = sorted(entry.path for entry in os.scandir(folder) if entry.is_dir())
-    return [found for path in below for found in _marked(Path(path), depth - 1)]
+    return [marked for path in below for marked in _marked(Path(path), depth - 1)]
 
 
 def holds_data(folder: Path) -> bool:

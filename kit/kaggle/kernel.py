@@ -167,20 +167,20 @@ def _bake(notebook, path: Path, kernel: Kernel, values: Mapping[str, str]) -> No
     cells = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
     if len(cells) != 1:
         raise ValueError(f"{path}: must have one cell tagged parameters, got {len(cells)}")
-    found = _assigned(cells[0].source, f"{path}, cell {1 + notebook.cells.index(cells[0])}")
-    if unknown := [name for name in values if name not in found]:
-        raise ValueError(f"{path}: a parameter must be one of {', '.join(found)}, got {unknown[0]!r}")
+    assigned = _assigned(cells[0].source, f"{path}, cell {1 + notebook.cells.index(cells[0])}")
+    if unknown := [name for name in values if name not in assigned]:
+        raise ValueError(f"{path}: a parameter must be one of {', '.join(assigned)}, got {unknown[0]!r}")
     slugs = ", ".join(repr(slug) for slug in (kernel.competition, *kernel.datasets))
-    texts = {"data": f"find_data({slugs})"} if "data" in found else {}
+    texts = {"data": f"find_data({slugs})"} if "data" in assigned else {}
     if kernel.weights:
-        if "weights" not in found:
+        if "weights" not in assigned:
             raise ValueError(f"{path}: must have a parameter weights, which is told where they lie in the kernel")
         texts["weights"] = f"find_weights{astuple(kernel.weights)}"
-    texts |= {name: _literal(name, value, ast.literal_eval(found[name])) for name, value in values.items()}
+    texts |= {name: _literal(name, value, ast.literal_eval(assigned[name])) for name, value in values.items()}
     lines = cells[0].source.encode("utf-8").split(b"\n")  # ast counts bytes
     for name, text in texts.items():
-        place, line = found[name], lines[found[name].lineno - 1]
-        lines[place.lineno - 1] = line[: place.col_offset] + text.encode("utf-8") + line[place.end_col_offset :]
+        value, line = assigned[name], lines[assigned[name].lineno - 1]
+        lines[value.lineno - 1] = line[: value.col_offset] + text.encode("utf-8") + line[value.end_col_offset :]
     cells[0].source = b"\n".join(lines).decode("utf-8")
 
 

@@ -18,10 +18,10 @@ def say_where(gpu: bool) -> None:
     Raises RuntimeError on Kaggle where it was and does not work: a card that PyTorch has no code for is allocated
     without a word, and nine hours later nothing was trained.
     """
-    place = f"Kaggle ({os.environ[RUN_TYPE]})" if RUN_TYPE in os.environ else "at home"
+    where = f"Kaggle ({os.environ[RUN_TYPE]})" if RUN_TYPE in os.environ else "at home"
     device, works = _device()
     versions = f"Python {platform.python_version()}, torch {torch.__version__}"
-    print(f"runs {place} on {device}, {os.cpu_count()} cores, {versions}")
+    print(f"runs {where} on {device}, {os.cpu_count()} cores, {versions}")
     if gpu and not works and RUN_TYPE in os.environ:
         raise RuntimeError(f"this kernel asked for a GPU and must have one that works, got {device}")
 

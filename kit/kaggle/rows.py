@@ -82,8 +82,8 @@ def bring_scores(kaggle: Kaggle, competition: str, ledger: Path) -> int:
     def changed(row: dict[str, str]) -> dict[str, object]:
         if row["sent_to"] not in ("", competition):
             return {}
-        found = by_ref.get(row["ref"]) if row["ref"] else found_by_tag(submissions, row["sha256"])
-        return {"sent_to": competition, **facts_of(found)} if found else {}
+        submission = by_ref.get(row["ref"]) if row["ref"] else found_by_tag(submissions, row["sha256"])
+        return {"sent_to": competition, **facts_of(submission)} if submission else {}
 
     return change_rows(ledger, changed)
 

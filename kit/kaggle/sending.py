@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -20,7 +21,7 @@ SETTLE_SECONDS = 30.0  # after which a request whose sender was killed has arriv
 TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
-def message_of(row: Mapping[str, object]) -> str:
+def message_of(row: Mapping[str, Any]) -> str:
     """What Kaggle's list of submissions shows: run, tag, CV."""
     cv = row["cv"]
     score = f" CV {cv:.4f}" if cv == cv else ""
@@ -54,7 +55,7 @@ def mark(ledger: Path, row: Mapping[str, object], **fields: object) -> None:
 
 
 def found_by_tag(submissions: list[Submission], sha256: str) -> Submission | None:
-    return next((found for found in submissions if f" {sha256[:12]}]" in found.message), None)
+    return next((one for one in submissions if f" {sha256[:12]}]" in one.message), None)
 
 
 def facts_of(submission: Submission) -> dict[str, object]:

@@ -99,8 +99,8 @@ def _send_model(kaggle: Kaggle, folder: Path, ref: str, notes: str) -> str:
 def _model_version(kaggle: Kaggle, variation: str) -> int:
     """The newest version's number; 0 where there is none."""
     get = kaggle.api.model_instance_get
-    found = _or_absent(lambda: kaggle.call(get, variation, task=f"model {variation}"), None)
-    return found.version_number if found else 0
+    newest = _or_absent(lambda: kaggle.call(get, variation, task=f"model {variation}"), None)
+    return newest.version_number if newest else 0
 
 
 def _taken(answer, task: str) -> None:

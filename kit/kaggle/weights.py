@@ -85,16 +85,16 @@ def _of_run(run: Path, folds: Sequence[int] | None, engine: str, mixed: bool) ->
         if not (run / name).is_file():
             raise FileNotFoundError(f"{run}: must be the folder of a run, has no {name}")
     asked = _json(run / "experiment.json")["folds"]["n"]
-    found = [run / "experiment.json", run / "metrics.json", *_below(run / "sources")]
+    files = [run / "experiment.json", run / "metrics.json", *_below(run / "sources")]
     if mixed and "threshold" in _json(run / "metrics.json") and (run / "oof.parquet").is_file():
-        found.append(run / "oof.parquet")  # a mixture's own threshold is chosen on the mixed rows
+        files.append(run / "oof.parquet")  # a mixture's own threshold is chosen on the mixed rows
     for fold in range(asked) if folds is None else folds:
-        found += _of_fold(run / f"fold{fold}", folds is None)
+        files += _of_fold(run / f"fold{fold}", folds is None)
         for path in (run / "exported" / f"fold{fold}{suffix}" for suffix in EXPORTED[engine]):
             if not path.is_file():
                 raise FileNotFoundError(f"{path}: no such file; python -m kit export {run} --to {engine} writes it")
-            found.append(path)
-    return found
+            files.append(path)
+    return files
 
 
 def _of_post(run: Path) -> list[Path]:
@@ -108,11 +108,11 @@ def _of_fold(folder: Path, some_would_do: bool) -> list[Path]:
     if not (folder / "best.pt").is_file():
         some = "; --folds 0,1 sends some of them" if some_would_do else ""
         raise FileNotFoundError(f"{folder}: must be a trained fold, has no best.pt{some}")
-    found = [folder / name for name in OF_A_FOLD if (folder / name).is_file()]
-    facts = [_json(path) for path in found[1:] if path.name != "env.json"]
+    files = [folder / name for name in OF_A_FOLD if (folder / name).is_file()]
+    facts = [_json(path) for path in files[1:] if path.name != "env.json"]
     if not any("priors" in fact for fact in facts):  # of an older version, which take them from the run's own table
-        found.append(folder.parent / "oof.parquet")
-    return found
+        files.append(folder.parent / "oof.parquet")
+    return files
 
 
 def _json(path: Path) -> dict:

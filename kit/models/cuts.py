@@ -88,7 +88,7 @@ def _expand(net: nn.Module, chain: list[Call], image: Tensor) -> list[Call]:
     large = [number for number in large if number > 0 or len(large) == 1]  # a deep stem stays in one piece
     if len(large) != 1 or not isinstance(chain[large[0]].module, nn.Sequential):
         return chain  # also where several are large, as a ResNet's layers
-    items = list(chain[large[0]].module)
+    items = list(chain[large[0]].module.children())
     parts = [call.module for call in chain[: large[0]]] + items + [call.module for call in chain[large[0] + 1 :]]
     finer = _chain(net, parts, image) if len(items) > 1 else None
     return chain if finer is None else _expand(net, finer, image)

@@ -57,6 +57,7 @@ class Net:
         if n_classes < 1:
             raise ValueError(f"n_classes must be at least 1, got {n_classes}")
         backbone = make_backbone(self.backbone, n_mels, crop_frames, image_channels)
+        pooling: Any
         if hasattr(self.head, "pool"):
             pooling = self.head.pool(backbone.width, n_classes)
         else:
@@ -128,7 +129,7 @@ class NetModule(nn.Module):
         self, mel: Tensor, mask: Tensor | None = None, mix: Mix | None = None, frames: bool = False
     ) -> tuple[Tensor, ...]:
         """logits (B, C) without margin, and z (B, D); with `frames` those of the backbone's frames, too, as `framewise`
-        gives them.
+        gives them, and each class's attention to these (B, T', C).
 
         mask (B, T) is True at valid frames, None where all are. mix(place, h, mask) gives what goes on from a place,
         and its mask: "input" (mel as it came), each of `stage_names`, "embedding" (z, which has no mask).
@@ -137,7 +138,8 @@ class NetModule(nn.Module):
             check_input(mel, mask, self.n_mels)
             h, mask = self._through_stages(mel, mask, mix or _go_on)
             z = self._pooled(h, mask, mix or _go_on)
-            return self.head(z), z, self._frame_logits(h, mask)
+            attention = self.pooling.attention(self.pooling.frames(h, mask), mask)
+            return self.head(z), z, self._frame_logits(h, mask), attention
         z = self.embed(mel, mask, mix)
         return self.head(z), z
 

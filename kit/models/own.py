@@ -90,7 +90,7 @@ class WholeNet(nn.Module):
     places = mix_places = ("input",)
     one_length = False
 
-    def __init__(self, net: nn.Module, n_mels: int):
+    def __init__(self, net: Any, n_mels: int):
         super().__init__()
         self.net = net
         self.n_mels = n_mels

@@ -41,8 +41,11 @@ class ClassPooling(nn.Module):
 
     def forward(self, frames: Tensor, mask: Tensor | None = None) -> Tensor:
         h = self.frames(frames, mask)
-        weights = weights_over_time(self.score(h), mask)  # (B, T, C)
-        return weights.transpose(1, 2).to(h.dtype) @ h
+        return self.attention(h, mask).transpose(1, 2).to(h.dtype) @ h
+
+    def attention(self, h: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Each class's weights (B, T, C) of what it attends to (B, T, D); they sum to 1, and padding has 0."""
+        return weights_over_time(self.score(h), mask)
 
     def frames(self, frames: Tensor, mask: Tensor | None = None) -> Tensor:
         """What is attended to (B, T, D): frames with their neighbours, through the hidden layer."""

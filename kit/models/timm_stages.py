@@ -3,6 +3,7 @@ which we mix, from random weights or from those of a file.
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -67,7 +68,8 @@ def timm_stages(
     if depth:
         _keep_what_fits(stages, n_mels)
     width = _frames(stages, n_mels).shape[2]
-    entry.loaded = start_stages(stages, path, tensors) if of_a_run else loaded
+    own = start_stages(stages, path, tensors) if path and of_a_run else loaded
+    entry.loaded = own  # pyrefly: ignore[bad-argument-type]
     for stage in stages.values():
         stage.train()
     return stages, width
@@ -87,8 +89,8 @@ def _check_choices(frequency, stem, normalize, image_channels, in_chans, top_db,
 
 
 def _take_apart(
-    net: nn.Module, name: str, height: int, channels: int, square: bool, stem: str
-) -> tuple[nn.Module, dict[str, nn.Module], FinalMap, Padding]:
+    net: Any, name: str, height: int, channels: int, square: bool, stem: str
+) -> tuple[nn.Module, dict[str, Any], FinalMap, Padding]:
     """The net in eval as its first part, the layers by name, and the last part, and the padding with which it runs."""
     frames = (height,) if square else TRIAL_FRAMES
     as_built = stem == "as_built"

@@ -40,7 +40,7 @@ def check_net(
                 module.training = mode
 
 
-def _try(net: nn.Module, part: Any, mel: Tensor, mask: Tensor | None, n_classes: int) -> None:
+def _try(net: Any, part: Any, mel: Tensor, mask: Tensor | None, n_classes: int) -> None:
     if isinstance(net, WholeNet):
         logits = _try_whole(net, f"net {part_name(part)}", mel, mask, n_classes)
     else:
@@ -52,14 +52,14 @@ def _try(net: nn.Module, part: Any, mel: Tensor, mask: Tensor | None, n_classes:
     _try_margin(net, part, logits)
 
 
-def _try_by_length(net: nn.Module, part: Any, mel: Tensor, mask: Tensor) -> Tensor:
+def _try_by_length(net: Any, part: Any, mel: Tensor, mask: Tensor) -> Tensor:
     return _call(f"backbone {_name(part, 'backbone')}", "mel of unequal lengths, each alone", net.embed, mel, mask)
 
 
-def _try_stages(net: nn.Module, part: Any, mel: Tensor, mask: Tensor | None) -> Tensor:
+def _try_stages(net: Any, part: Any, mel: Tensor, mask: Tensor | None) -> Tensor:
     """z (B, D) of mel."""
     what = f"backbone {_name(part, 'backbone')}"
-    h = mel
+    h: Any = mel
     for stage in net.stages.values():
         h, mask = _call(what, _given(mel, mask), stage, h, mask)
     frames = shape_of(h)

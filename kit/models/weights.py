@@ -59,11 +59,10 @@ def start_timm(net: nn.Module, path: Path, in_chans: int, tensors: dict[str, Ten
     own, plain = _countable(net), strip_prefixes(tensors)
     readings = [plain, tensors, *_filtered(plain, net)]
     chosen = max(readings, key=lambda reading: _n_matched(own, reading))  # of equals the first
-    by_order = 2 * _n_matched(own, chosen) < len(own) and (ordered := in_order(own, tensors)) is not None
-    if by_order:
-        chosen = ordered
+    ordered = in_order(own, tensors) if 2 * _n_matched(own, chosen) < len(own) else None
+    chosen = chosen if ordered is None else ordered
     chosen, adapted = adapt_channels(chosen, own, net, in_chans)
-    return fill(net, chosen, path, adapted=adapted, by_order=by_order)
+    return fill(net, chosen, path, adapted=adapted, by_order=ordered is not None)
 
 
 def start_stages(stages: Mapping[str, nn.Module], path: Path, tensors: dict[str, Tensor] | None = None) -> Loaded:

@@ -37,9 +37,9 @@ def advise(runs: Iterable[Run | str | Path], baseline: str, metric: MetricLike |
     leaves after the rows' share, which is rough, and NaN where that leaves nothing: one seed can't say that there is
     none. Arguments as in `compare`.
     """
-    runs = [as_run(run) for run in runs]
-    groups, rows = experiments(runs), []
-    table = compare(runs, baseline, metric).set_index("name").drop(index=baseline)
+    loaded = [as_run(run) for run in runs]
+    groups, rows = experiments(loaded), []
+    table = compare(loaded, baseline, metric).set_index("name").drop(index=baseline)
     metric = metric_of(groups[baseline][0], metric)
     for name, compared in table.iterrows():
         rows_sd = (compared["high"] - compared["low"]) / (2 * Z)

@@ -5,7 +5,8 @@ recording are drawn together. With few clusters the percentile interval is too s
 keeps its promise: the expanded percentile interval of Hesterberg 2015 (arXiv 1411.5279), n being the clusters.
 Resamples of a handful of clusters can't leave the range of the clusters themselves, so that no level would do (of 3, 72
 % of such intervals cover, of 5 91 %): below 50 the interval reaches at least as far as Student's, the standard error
-that of the resamples (of 3 to 6, 92 % and more; of 24, 95 % on average over metrics instead of 94 %).
+that of the resamples (of 3 to 6, 92 % and more; of 24, 95 % on average over metrics instead of 94 %). Of a ratio of
+sums, clusters without weight (no label in them, nothing called) are not counted: they are no evidence.
 Where every resample gives the same (all rows right, or none), the bootstrap would tell of no doubt at all. There the
 interval is the exact one of Clopper and Pearson 1934: had more than 1 - 0.025^(1/n) of all clusters been otherwise, n
 of the same kind would be drawn in less than 2.5 %; and those others may score as low or as high as the metric goes.
@@ -87,8 +88,8 @@ def paired(
     """metric(A) - metric(B) on the same rows, drawn together; arguments as in `interval`.
 
     For log loss, where lower is better, a negative difference speaks for A.
-    With fewer than 100 clusters p is that of an exact test by sign flips, which can't fall below 2 / 2^G of G clusters
-    (`smallest_p`): with five it says nothing, although the interval may leave 0 out.
+    With fewer than 100 clusters that have weight p is that of an exact test by sign flips, which can't fall below
+    2 / 2^G of G clusters (`smallest_p`): with five it says nothing, although the interval may leave 0 out.
     """
     contrast = _contrast(target, [(1, prob_a), (-1, prob_b)], metric, clusters)
     if np.array_equal(prob_a, prob_b):
@@ -96,8 +97,8 @@ def paired(
     bounds = contrast.metric.bounds
     reach = None if bounds is None else (bounds[0] - bounds[1], bounds[1] - bounds[0])
     drawn = _drawn(contrast, seed, n_resamples)
-    flips = contrast.n_clusters < FEW
-    p = sign_flip_p(contrast.contributions(), seed) if flips else bootstrap_p(drawn, contrast.n_clusters)
+    n = contrast.n_weighted
+    p = sign_flip_p(contrast.contributions(), seed) if n < FEW else bootstrap_p(drawn, n)
     return Difference(contrast.value, *_ends(contrast, drawn, reach), p)
 
 
@@ -128,17 +129,17 @@ def _drawn(contrast: Contrast, seed: int, n_resamples: int) -> np.ndarray:
 
 def _ends(contrast: Contrast, drawn: np.ndarray, reach: tuple[float, float] | None) -> tuple[float, float]:
     """The interval's two ends; reach is the lowest and the highest value that there can be, None where unknown."""
-    value, n = contrast.value, contrast.n_weighted
+    value, n = contrast.value, contrast.n_weighted  # a cluster without weight is no evidence
     alike = reach is not None and np.ptp(drawn) <= 1e-12 * (reach[1] - reach[0])  # the same but for rounding
     if reach is not None and (alike or n < 2):
         unseen = 1 - 0.025 ** (1 / n) if n else 1.0  # the largest share of other clusters
         return value - unseen * (value - reach[0]), value + unseen * (reach[1] - value)
-    n = contrast.n_clusters
+    n = max(2, n)
     tail = (1 - expanded_level(n)) / 2
     low, high = np.quantile(drawn, [tail, 1 - tail])
     if n < SPARSE:
         half = stats.t.ppf(0.975, n - 1) * drawn.std() * np.sqrt(n / (n - 1))
-        low, high = min(low, contrast.value - half), max(high, contrast.value + half)
+        low, high = min(low, value - half), max(high, value + half)
         low, high = (low, high) if reach is None else np.clip((low, high), *reach)
     return float(low), float(high)
 

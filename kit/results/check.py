@@ -32,9 +32,9 @@ class SubmissionError(ValueError):
 
     def __init__(self, file: Path, rule: str, value: object, row: int | None = None, column: str | None = None):
         self.file, self.rule, self.value, self.row, self.column = file, rule, value, row, column
-        place = f"{file}" + ("" if row is None else f", row {row}") + ("" if column is None else f", column {column}")
+        where = f"{file}" + ("" if row is None else f", row {row}") + ("" if column is None else f", column {column}")
         shown = repr(value[:SHOWN]) if column is not None and isinstance(value, str) else value
-        super().__init__(f"{place}: {rule}, got {shown}")
+        super().__init__(f"{where}: {rule}, got {shown}")
 
 
 def check_submission(path: str | Path, competition: Competition) -> pd.DataFrame:
@@ -120,10 +120,10 @@ def expected_ids(competition: Competition) -> list[str]:
     return listed
 
 
-def id_fault(found: Iterable[str], wanted: list[str]) -> str | None:
-    """What keeps `found` from being the wanted ids, each once, in any order; None where nothing does."""
+def id_fault(ids: Iterable[str], wanted: list[str]) -> str | None:
+    """What keeps `ids` from being the wanted ids, each once, in any order; None where nothing does."""
     counts, n_found = Counter(wanted), 0
-    for name in found:
+    for name in ids:
         counts[name] -= 1
         n_found += 1
     odd = [f"{name!r} {'missing' if n > 0 else 'too many'}" for name, n in counts.items() if n]

@@ -1,5 +1,6 @@
 """The two that are sent in the end: one by CV, one by the leaderboard, and why."""
 
+import itertools
 import math
 
 import pandas as pd
@@ -26,6 +27,32 @@ def choose_two(rows: pd.DataFrame, public_rows: int | None = None) -> pd.DataFra
         second = rest.iloc[0]
         picks.append({"by": "CV", **_facts(second), "why": "the next by CV; no other has a public score"})
     return pd.DataFrame(picks)
+
+
+def regret_table(rows: pd.DataFrame, picks: pd.DataFrame) -> pd.DataFrame:
+    """What ways to choose two rows cost on the private part: the best private score of all, less that of the two.
+
+    A row a way: columns choice, picks, private (the better of the two, as Kaggle counts) and regret, 0 being the best
+    choice there was. picks is the table of choose_two. Raises ValueError where a row that is picked has no private
+    score.
+    """
+    rows = rows.drop_duplicates("sha256")
+    scored = rows[rows["private"].notna()]
+    if missing := sorted(set(picks["file"]) - set(scored["file"])):
+        raise ValueError(f"rows must hold the private score of each pick, got none for {missing[0]}")
+    sign = float(signs(scored)[0])
+    private = dict(zip(scored["file"], sign * scored["private"], strict=True))
+    name = dict(zip(scored["file"], scored["name"], strict=True))
+    pairs = list(itertools.combinations(private, min(2, len(private))))
+    choices = {"the two above": tuple(picks["file"])}
+    choices |= {f"two best by {by}": tuple(ranked(scored, by)["file"][:2]) for by in ("cv", "public")}
+    best, table = max(private.values()), []
+    for choice, files in choices.items():
+        score = max(private[file] for file in files)
+        table.append((choice, ", ".join(name[file] for file in files), sign * score, best - score))
+    mean = sum(max(private[file] for file in files) for files in pairs) / len(pairs)
+    table.append(("two at random", f"mean of {len(pairs)} pairs", sign * mean, best - mean))
+    return pd.DataFrame(table, columns=["choice", "picks", "private", "regret"])
 
 
 def _facts(row: pd.Series) -> dict:

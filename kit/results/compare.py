@@ -4,6 +4,7 @@ An experiment is all runs of one name, which may differ in their seed only: repe
 before anything is resampled. Rows are resampled, or the clusters that a run's metrics.json names.
 """
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -104,11 +105,31 @@ def compare(
             row |= {"excludes_zero": gap.excludes_zero, "spread": _spread(group, base, metric)}
             row |= {"changed": _changed(first.experiment, group[0].experiment)}
         rows.append(row)
-    table = pd.DataFrame(rows, columns=COLUMNS)
-    others = table["name"] != baseline
+    n_clusters = len(first.oof) if first.clusters is None else len(np.unique(first.clusters))
+    return _with_verdicts(pd.DataFrame(rows, columns=COLUMNS), n_clusters, n_resamples)
+
+
+def compare_steps(runs: Iterable[Run | str | Path], metric: MetricLike | None = None) -> pd.DataFrame:
+    """compare of each experiment with the one before it, in the order of the runs; the first has no difference.
+
+    p_holm and verdict are corrected for all steps together. Raises ValueError for fewer than two experiments.
+    """
+    groups = list(experiments(_aligned(runs)).values())
+    if len(groups) < 2:
+        raise ValueError(f"runs must hold at least 2 experiments, got {len(groups)}")
+    rows = [compare(groups[0] + groups[1], groups[0][0].experiment["name"], metric).iloc[[0]]]
+    for before, after in itertools.pairwise(groups):
+        rows.append(compare(before + after, before[0].experiment["name"], metric).iloc[[1]])
+    clusters, oof = groups[0][0].clusters, groups[0][0].oof
+    n_clusters = len(oof) if clusters is None else len(np.unique(clusters))
+    return _with_verdicts(pd.concat(rows, ignore_index=True), n_clusters, N_RESAMPLES)
+
+
+def _with_verdicts(table: pd.DataFrame, n_clusters: int, n_resamples: int) -> pd.DataFrame:
+    """The table with p corrected for its comparisons, and what follows from it; rows without a p are not compared."""
+    others = table["p"].notna()
     table.loc[others, "p_holm"] = holm(table.loc[others, "p"])
     differs = table["p_holm"] < 0.05
-    n_clusters = len(first.oof) if first.clusters is None else len(np.unique(first.clusters))
     if (least := int(others.sum()) * smallest_p(n_clusters, n_resamples)) >= 0.05:
         verdict = f"none possible: p_holm is {min(1, least):.2g} at best of {n_clusters} clusters"
     else:
@@ -176,16 +197,16 @@ def _aligned(runs: Iterable[Run | str | Path]) -> list[Run]:
 
     Folds may differ between seeds, but not between runs of one seed.
     """
-    runs = [as_run(run) for run in runs]
-    if not runs:
+    loaded = [as_run(run) for run in runs]
+    if not loaded:
         raise ValueError("runs must hold at least one run, got none")
-    first = runs[0]
-    runs = [replace(run, oof=reordered(run.oof, first.oof, f"runs {first.name} and {run.name}")) for run in runs]
+    first = loaded[0]
+    aligned = [replace(run, oof=reordered(run.oof, first.oof, f"runs {first.name} and {run.name}")) for run in loaded]
     same_seed: dict[int, Run] = {}
-    for run in runs:
-        _check_same("label", run, runs[0])
+    for run in aligned:
+        _check_same("label", run, aligned[0])
         _check_same("fold", run, same_seed.setdefault(run.seed, run))
-    return runs
+    return aligned
 
 
 def _check_same(column: str, run: Run, other: Run) -> None:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,7 +37,7 @@ LOCK_SECONDS = 60
 Rows = list[dict[str, str]]
 
 
-def add_row(ledger: str | Path, row: dict[str, object]) -> None:
+def add_row(ledger: str | Path, row: Mapping[str, object]) -> None:
     """Add a submission: a value for run, name, sha256, file and what else of COLUMNS is known; time_utc is now.
 
     A row of the same run and sha256 is brought up to date instead, so that what was cut short can be run again.
@@ -195,7 +196,7 @@ def _read(path: Path) -> Rows:
     return [dict(zip(header, row, strict=True)) for _, row in lines[1:]]
 
 
-def _fields(row: dict[str, object]) -> dict[str, str]:
+def _fields(row: Mapping[str, object]) -> dict[str, str]:
     """A row as text. Raises ValueError naming the column."""
     fields = {column: _field(column, value) for column, value in {**dict.fromkeys(COLUMNS), **row}.items()}
     if not re.fullmatch("[0-9a-f]{64}", fields["sha256"]):
@@ -203,7 +204,7 @@ def _fields(row: dict[str, object]) -> dict[str, str]:
     return fields
 
 
-def _field(column: str, value: object) -> str:
+def _field(column: str, value: Any) -> str:
     if column not in COLUMNS:
         raise ValueError(f"row must have columns of {', '.join(COLUMNS)}, got {column!r}")
     return _number(column, value) if column in NUMBERS else _text(column, value)
@@ -217,7 +218,7 @@ def _number(column: str, value: float | None) -> str:
     return repr(float(value))
 
 
-def _is_finite(value: object) -> bool:
+def _is_finite(value: Any) -> bool:
     try:
         return math.isfinite(float(value))
     except (TypeError, ValueError):

@@ -87,7 +87,7 @@ def read_post(path: str | Path, competition: Competition) -> Post:
         raise ValueError(f"{path}: was made of another oof.parquet than the one beside it; save_post makes it anew")
     if odd := sorted(set(run.classes) - set(competition.classes)):
         raise ValueError(f"{path}: classes must be those of {competition.folder}, got {odd[0]!r}")
-    return Post(run.folder, parts, threshold, processor(run, parts, competition, name))
+    return Post(run.folder, parts, threshold, processor(run, parts, competition, name))  # pyrefly: ignore[bad-argument-type]
 
 
 def _read(path: Path) -> tuple[tuple[Any, ...], str, float | None, str]:

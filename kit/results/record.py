@@ -1,6 +1,7 @@
 """From a finished run to a submission: its CSV, its local score, its row in the ledger."""
 
 import json
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ import pandas as pd
 from kit.atomic import replacing
 from kit.competition.competition import Competition
 from kit.competition.metrics import as_metric, precision
-from kit.results.bootstrap import interval
+from kit.results.bootstrap import Interval, interval
 from kit.results.compare import as_run
 from kit.results.ledger import add_row, file_sha256
 from kit.results.submission import score_submission, write_submission
@@ -65,7 +66,8 @@ def record_predictions(
         with replacing(path.with_suffix(".json")) as beside:
             beside.write_text(json.dumps(run.experiment, indent=1) + "\n", encoding="utf-8")
         experiment = Path(os.path.relpath(path.with_suffix(".json"))).as_posix()
-    cv = interval(run.target, run.probability, metric, run.clusters)
+    scored = not run.oof.empty  # else all rows were trained on
+    cv = interval(run.target, run.probability, metric, run.clusters) if scored else Interval(*3 * [math.nan])
     row = {
         "run": name,
         "name": run.title,
@@ -77,7 +79,7 @@ def record_predictions(
         "cv": cv.value,
         "cv_low": cv.low,
         "cv_high": cv.high,
-        "precision": precision(run.target, run.probability),
+        "precision": precision(run.target, run.probability) if scored else None,
         "sha256": file_sha256(path),
         "experiment": experiment,
         "file": Path(os.path.relpath(path)).as_posix(),
@@ -99,7 +101,7 @@ def mix_told(experiment: dict[str, Any]) -> str:
 def backbone_told(experiment: dict[str, Any]) -> str:
     """The backbone of an experiment's JSON, for a table: `Conformer`, timm's name, a part's own name."""
     net = experiment.get("net") or {}
-    backbone = net.get("backbone") or net
+    backbone: Any = net.get("backbone") or net
     return backbone.get("name") if backbone.get("part") == "Timm" else _name(backbone)
 
 

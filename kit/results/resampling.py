@@ -2,17 +2,26 @@
 
 A metric with `per_row` is a ratio of sums: each prediction's totals and weights are summed by cluster once, and a
 resample adds up some of them. Numerator and denominator are kept for each prediction alone, because the denominator
-may depend on it (micro precision divides by what that very prediction called). Of macro ROC-AUC the rows are ranked
-once, and a resample is weights of theirs. Any other metric is called anew.
+may depend on it (micro precision divides by what that very prediction called). Of the kit's macro metrics the rows are
+ranked, or counted, once, and a resample is weights of theirs. Any other metric is called anew.
 """
+
+from typing import Any
 
 import numpy as np
 
-from kit.competition.metrics import Metric, roc_auc
+from kit.competition.metrics import Metric, cmap, f1_macro, padded_cmap, precision, roc_auc
 from kit.results.weighted_auc import WeightedRocAuc
+from kit.results.weighted_scores import WeightedCmap, WeightedPaddedCmap, weighted_f1_macro, weighted_precision
 
 ELEMENTS = 2**22  # numbers drawn at once, which bounds the memory
-WEIGHTED = {roc_auc: WeightedRocAuc}  # by a metric's function, what scores weighted rows
+WEIGHTED: dict[Any, Any] = {  # by a metric's function, what scores weighted rows
+    cmap: WeightedCmap,
+    f1_macro: weighted_f1_macro,
+    padded_cmap: WeightedPaddedCmap,
+    precision: weighted_precision,
+    roc_auc: WeightedRocAuc,
+}
 
 
 class Contrast:
@@ -53,7 +62,8 @@ class Contrast:
             total, weight = (sum(sums[k].sum() for sums in self._sums) for k in (0, 1))
             pooled = total / weight if weight else 0.0
             shares = [(totals - pooled * weights) / (weights.sum() or 1) for totals, weights, _ in self._sums]
-            return sum(factor * share for (factor, _), share in zip(self.parts, shares, strict=True))
+            whole: Any = sum(factor * share for (factor, _), share in zip(self.parts, shares, strict=True))
+            return whole
         n = self.n_clusters
         without = self._on(np.array([np.delete(np.arange(n), cluster) for cluster in range(n)]))
         share = np.bincount(self.members) / len(self.members)  # of all rows
@@ -90,7 +100,8 @@ class Contrast:
     def _of_weights(self, drawn: np.ndarray) -> np.ndarray:
         counts = np.stack([np.bincount(clusters, minlength=self.n_clusters) for clusters in drawn], axis=1)  # (G, R)
         weights = counts[self.members].astype(float)  # (N, R)
-        return sum(factor * score(weights) for factor, score in self._weighted)
+        whole: Any = sum(factor * score(weights) for factor, score in self._weighted)
+        return whole
 
     def _of_rows(self, clusters: np.ndarray) -> float:
         rows = np.concatenate([self._rows[cluster] for cluster in clusters])

@@ -17,12 +17,14 @@ BATCH = 2**12
 def sign_flip_p(contributions: np.ndarray, seed: int = 0) -> float:
     """The two-sided p that contributions (G,) sum as far from 0 as they do, were each as likely of the other sign.
 
-    Exact up to 15 clusters; above, from 16,384 random sign vectors, the given one among them.
+    Exact up to 15 clusters that contribute; above, from 16,384 random sign vectors, the given one among them.
     """
+    contributions = contributions[contributions != 0]  # of either sign the same
     n, observed = len(contributions), abs(contributions.sum())
     least = observed - 1e-12 * np.abs(contributions).sum()  # sums of other order differ by rounding
-    exact = 2 ** (n - 1) <= FLIPS  # a sign vector and its opposite sum to the same distance
-    rng, n_flips, reached = np.random.default_rng(seed), 2 ** (n - 1) if exact else FLIPS - 1, 0
+    half = 2 ** max(0, n - 1)  # a sign vector and its opposite sum to the same distance
+    exact = half <= FLIPS
+    rng, n_flips, reached = np.random.default_rng(seed), half if exact else FLIPS - 1, 0
     for start in range(0, n_flips, BATCH):
         numbers = np.arange(start, min(start + BATCH, n_flips))
         negative = (
@@ -63,4 +65,4 @@ def holm(p: np.ndarray) -> np.ndarray:
 
 def _from_tail(tail: float, n: int) -> float:
     t = stats.norm.isf(min(0.5, tail)) / np.sqrt(n / (n - 1))
-    return float(min(1, 2 * stats.t.sf(t, n - 1)))
+    return float(2 * stats.t.sf(t, n - 1))

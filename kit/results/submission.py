@@ -80,8 +80,8 @@ def _ordered(table: pd.DataFrame, competition: Competition) -> pd.DataFrame:
     outside = ~((table >= 0) & (table <= 1)).to_numpy()
     if outside.any():
         row, column = np.argwhere(outside)[0]
-        value, place = table.iat[row, column], f"id {ids[row]}, class {classes[column]}"
-        raise ValueError(f"test_probability must be in [0, 1], got {value} for {place}")
+        value, where = table.iat[row, column], f"id {ids[row]}, class {classes[column]}"
+        raise ValueError(f"test_probability must be in [0, 1], got {value} for {where}")
     return table
 
 
@@ -123,14 +123,14 @@ def _named(labels: pd.Series, competition: Competition, nothing: str | None) -> 
 
     nothing: the word for none where rows are lists; None where each is one name.
     """
-    place = {name: number for number, name in enumerate(competition.classes)}
-    named = np.zeros((len(labels), len(place)))
+    column = {name: number for number, name in enumerate(competition.classes)}
+    named = np.zeros((len(labels), len(column)))
     for row, label in enumerate(labels):
         for name in [label] if nothing is None else [] if label == nothing else label.split():
-            if name not in place:
+            if name not in column:
                 named[row] = -1
                 break
-            named[row, place[name]] = 1
+            named[row, column[name]] = 1
     return named
 
 

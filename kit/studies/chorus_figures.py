@@ -1,4 +1,4 @@
-"""Notebook 09's figures and players: calls a class, the sites' own sound, and what is taken for what."""
+"""Notebook 09's figures and players: calls a class, the sites' own sound, what is taken for what, what gains what."""
 
 import io
 from typing import TYPE_CHECKING
@@ -10,10 +10,11 @@ from matplotlib.figure import Figure
 
 from kit.competition.competition import Competition
 from kit.competition.labels import present_names
+from kit.competition.metrics import MetricLike, as_metric
 from kit.data.audio import load_wave
-from kit.data.features import LogMel
 from kit.data.store import Store
-from kit.results.figures import spectrograms, styled
+from kit.results.bootstrap import Difference
+from kit.results.figures import bin_hz, intervals, spectrograms, styled
 from kit.studies.chorus_folder import SOUNDSCAPE
 
 if TYPE_CHECKING:
@@ -26,16 +27,18 @@ SITES = 6
 
 
 def class_bars(calls: pd.DataFrame) -> Figure:
-    """Clips and annotated windows of each class; calls has columns clips and windows, indexed by class."""
+    """Clips and annotated windows, if there are any, of each class; calls has a row a class, and these as columns."""
+    columns = [column for column in calls if calls[column].any()]
     with styled():
-        figure, grid = plt.subplots(2, 1, figsize=(9, 4.2), sharex=True)
-        for axes, column in zip(grid, calls, strict=True):
+        size = (9, 0.8 + 1.7 * len(columns))
+        figure, grid = plt.subplots(len(columns), 1, figsize=size, sharex=True, squeeze=False)
+        for axes, column in zip(grid[:, 0], columns, strict=True):
             axes.bar(np.arange(len(calls)), calls[column], width=0.85)
             none = int((calls[column] == 0).sum())
-            axes.set(title=f"{column} a class: {none} of {len(calls)} classes have none", ylabel=column)
+            axes.set(title=f"{column.capitalize()} a class: {none} of {len(calls)} classes have none", ylabel=column)
         if len(calls) <= NAMED:
-            grid[1].set_xticks(np.arange(len(calls)), calls.index, rotation=60, ha="right", fontsize=8)
-        grid[1].set_xlabel("class, most clips first")
+            axes.set_xticks(np.arange(len(calls)), calls.index, rotation=60, ha="right", fontsize=8)
+        axes.set_xlabel("class, most clips first")
     return figure
 
 
@@ -48,26 +51,31 @@ def site_spectra(competition: Competition, store: Store) -> Figure:
     name = named.where(~clip, "clips")
     shown = ["clips", *name[~clip].value_counts().index[:SITES]]
     number = pd.Series(np.arange(len(store.index)), index=store.index["id"])
+    hz, levels = bin_hz(store.mel), {}  # pyrefly: ignore[bad-argument-type]
+    for one in shown:
+        ids = rows["id"][name == one]
+        ids = ids.iloc[:: -(-len(ids) // ROWS_OF_SITE)]
+        means = [store.recording(row).mean(0).numpy() for row in number.loc[ids] if store.index["frames"][row]]
+        level = np.mean(means, axis=0)  # (F,)
+        levels[one] = level - level.mean()
     with styled():
         figure, axes = plt.subplots(figsize=(7, 3.4))
-        for one in shown:
-            ids = rows["id"][name == one]
-            ids = ids.iloc[:: -(-len(ids) // ROWS_OF_SITE)]
-            means = [store.recording(row).mean(0).numpy() for row in number.loc[ids] if store.index["frames"][row]]
-            level = np.mean(means, axis=0)  # (F,)
+        for one, level in levels.items():
             style = {"color": "0.4", "ls": "--"} if one == "clips" else {}
-            axes.plot(bin_hz(store.mel) / 1000, level - level.mean(), lw=1.8, label=one, **style)
-        axes.set(title="Mean spectrum of each site's soundscapes, and of clips", xscale="log")
+            axes.plot(hz / 1000, level, lw=1.8, label=one, **style)
+        axes.set(title=_told_apart(levels, hz), xscale="log")
         axes.set(xlabel="frequency (kHz)", ylabel="mean log power, less its mean (nats)")
         axes.set_xticks([0.1, 0.3, 1, 3, 10], ["0.1", "0.3", "1", "3", "10"])
         axes.legend(fontsize=8)
     return figure
 
 
-def bin_hz(mel: LogMel) -> np.ndarray:
-    """Where each bin's triangle peaks (F,), Hz; HTK's mel scale."""
-    low, high = np.log1p(np.array([mel.fmin_hz, mel.fmax_hz]) / 700)
-    return 700 * np.expm1(low + (high - low) * np.arange(1, mel.n_mels + 1) / (mel.n_mels + 1))
+def _told_apart(levels: dict[str, np.ndarray], hz: np.ndarray) -> str:
+    """Where soundscapes of different sites differ most; of one site alone, where they differ from clips."""
+    sites = [name for name in levels if name != "clips"]
+    what, names = ("Sites differ", sites) if len(sites) > 1 else ("Soundscapes and clips differ", list(levels))
+    gap = np.ptp([levels[name] for name in names], axis=0)  # (F,)
+    return f"{what} by up to {gap.max():.1f} nats, most at {hz[gap.argmax()] / 1000:.2g} kHz"
 
 
 def rows_shown(store: Store, ids: list[str]) -> Figure:
@@ -77,7 +85,7 @@ def rows_shown(store: Store, ids: list[str]) -> Figure:
     labels = [", ".join(present_names(store.index["label"][row])) or "nothing" for row in numbers]
     titles = [f"{label}\n{name.rpartition('/')[2]}" for label, name in zip(labels, ids, strict=True)]
     mels = [store.recording(row)[:frames] for row in numbers]
-    return spectrograms(mels, titles, columns=2, hop_seconds=store.mel.hop_seconds)
+    return spectrograms(mels, titles, columns=2, mel=store.mel)
 
 
 def player(competition: Competition, name: str) -> "Audio":
@@ -105,7 +113,22 @@ def confusion(share: pd.DataFrame) -> Figure:
         image = axes.imshow(share.loc[kept, kept], vmin=0, vmax=1, cmap=plt.get_cmap("RdBu_r", 20))
         axes.set_xticks(np.arange(len(kept)), kept, rotation=90, fontsize=8)
         axes.set_yticks(np.arange(len(kept)), kept, fontsize=8)
-        axes.set(title="How high a class ranks where another calls", xlabel="class that is ranked")
+        shown = share.loc[kept, kept].to_numpy()
+        own, others = np.nanmedian(np.diag(shown)), np.nanmedian(shown[~np.eye(len(kept), dtype=bool)])
+        axes.set(title=f"A class ranks at {own:.2f} where it calls, at {others:.2f} where another does (medians)")
+        axes.set_xlabel("class that is ranked")
         axes.set_ylabel("class that calls")
         figure.colorbar(image, ax=axes, label="mean rank among all rows (0.5: as by chance)", fraction=0.04)
     return figure
+
+
+def gains(changes: dict[str, Difference], metric: MetricLike) -> Figure:
+    """What each change gains, with the interval of its own comparison."""
+    metric = as_metric(metric)
+    ends = [(name, one.delta, one.low, one.high) for name, one in changes.items()]
+    table = pd.DataFrame(ends, columns=["name", "delta", "low", "high"])
+    better = sum(all(metric.better(end, 0) for end in (one.low, one.high)) for one in changes.values())
+    title = f"{better} of {len(changes)} changes are better than what they change, by their own intervals"
+    return intervals(
+        table, "delta", title, f"difference in {metric.name} (95 %, uncorrected)", zero=True, metric=metric
+    )

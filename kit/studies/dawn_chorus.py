@@ -24,8 +24,8 @@ from kit.inference.predict import predict
 from kit.models.timm_backbone import Timm
 from kit.parts import part_name
 from kit.presets import soundscape_preset
-from kit.results.bootstrap import interval, paired
-from kit.results.compare import difference, metric_of, reordered
+from kit.results.bootstrap import Difference, interval, paired
+from kit.results.compare import compare, difference, metric_of, reordered
 from kit.results.post import post_processed, try_parts
 from kit.results.submission import score_submission, write_submission
 from kit.studies.chorus_folder import SOUNDSCAPE
@@ -105,26 +105,37 @@ def jump_table(run: Run, others: dict[str, Run], competition: Competition) -> pd
             base = only(heard, one.oof["id"])
             one = replace(one, oof=reordered(only(one, base.oof["id"]).oof, base.oof, name))
         score = interval(*sides(one), metric, one.clusters)
-        row = {"rows": name, "n": len(one.oof), metric.name: str(score)}
+        row = {"scored on": name, "rows": len(one.oof), f"{metric.name} (95 %)": score}
         if name in others:
-            row["against windows"] = str(paired(*sides(one), sides(base)[1], metric, base.clusters))
+            row["against windows (95 %)"] = paired(*sides(one), sides(base)[1], metric, base.clusters)
         rows.append(row)
     return pd.DataFrame(rows).fillna("")
+
+
+def gain_table(runs: Sequence[Run], baseline: str) -> tuple[pd.DataFrame, Difference]:
+    """Two experiments of the same seeds side by side, the verdict by kit.compare; and what the other one gains."""
+    table, metric = compare(runs, baseline), metric_of(runs[0])
+    (other,) = (row for row in table.itertuples() if row.name != baseline)
+    gain = Difference(other.delta, other.low, other.high, other.p)
+    shown = table[["name", "seeds", "score"]].rename(columns={"name": "experiment", "score": f"mean {metric.name}"})
+    of_other = table["name"] != baseline
+    shown[f"gain over {baseline} (95 %)"] = np.where(of_other, str(gain), "")
+    return shown.assign(verdict=table["verdict"]), gain
 
 
 def parts_table(run: Run, parts: Sequence[Any], competition: Competition) -> tuple[pd.DataFrame, tuple[Any, ...]]:
     """A row a part of post-processing: the score with it, its gain with its interval, whether it is kept; those."""
     steps = try_parts(run, parts, competition)
-    rows = [(part_name(step.part), step.score, str(step.gain), step.kept) for step in steps]
+    rows = [(part_name(step.part), step.score, step.gain, step.kept) for step in steps]
     kept = tuple(step.part for step in steps if step.kept)
-    return pd.DataFrame(rows, columns=["part", "score", "gain", "kept"]), kept
+    return pd.DataFrame(rows, columns=["part", metric_of(run).name, "gain", "kept"]), kept
 
 
-def shift_gain(run: Run, store: Store, experiment: Experiment) -> str:
+def shift_gain(run: Run, store: Store, experiment: Experiment) -> Difference:
     """What the mean over a clip and the same clip rolled by a quarter of a crop either way gains, with its interval."""
     quarter = max(1, experiment.crop_frames // 4)
     way = ShiftAverage((-quarter, 0, quarter), (1.0, 2.0, 1.0), experiment.predict)
-    return str(difference(repredicted(run, store, way)[0], run))
+    return difference(repredicted(run, store, way)[0], run)
 
 
 def rerun_table(
@@ -136,7 +147,7 @@ def rerun_table(
     """
     again = open_competition(rerun(competition.folder, to))
     files = {name: to.parent / f"{name}-rerun.csv" for name in runs}
-    said = {name: predict(run.folder, again, out=files[name], cache=cache) for name, run in runs.items()}
+    said = {name: predict(run, again, out=files[name], cache=cache) for name, run in runs.items()}
     if parts:
         name, run = list(runs.items())[-1]
         post = f"{name}, post-processed"

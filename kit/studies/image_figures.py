@@ -8,13 +8,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from kit.results.figures import styled
+from kit.results.figures import run_styles, styled
 
 
 def images(rows: Sequence[Tensor], channels: int, titles: Sequence[str], title: str) -> Figure:
     """Images (H, W · channels) of 0 to 255 side by side."""
     with styled():
-        figure, grid = plt.subplots(1, len(rows), figsize=(0.95 * len(rows), 1.5), squeeze=False)
+        figure, grid = plt.subplots(1, len(rows), figsize=(0.75 * len(rows), 1.3), squeeze=False)
         for axes, row, name in zip(grid[0], rows, titles, strict=True):
             pixels = np.asarray(row).reshape(len(row), -1, channels) / 255
             axes.imshow(pixels[..., 0] if channels == 1 else pixels, cmap="gray", vmin=0, vmax=1)
@@ -24,15 +24,14 @@ def images(rows: Sequence[Tensor], channels: int, titles: Sequence[str], title: 
     return figure
 
 
-def confidence(table: pd.DataFrame, n_pairs: int) -> Figure:
+def confidence(table: pd.DataFrame, title: str) -> Figure:
     """A curve an experiment: columns t and one of mean confidence for each."""
+    names = list(table.columns.drop("t"))
     with styled():
-        figure, axes = plt.subplots(figsize=(7, 3.6))
-        for name in table.columns.drop("t"):
-            axes.plot(table["t"], table[name], lw=2, label=name)
-        axes.set(
-            title=f"How sure each net is between two test images, {n_pairs} pairs of two classes",
-            xlabel="t, share of the second image", ylabel="mean of the highest probability", xlim=(0, 1),
-        )  # fmt: skip
-        axes.legend(loc="lower right", ncols=2)
+        figure, axes = plt.subplots(figsize=(7, 3.8))
+        for name, style in run_styles(names).items():
+            axes.plot(table["t"], table[name], lw=2, ms=5, label=name, **style)
+        axes.set(title=title, xlabel="t, share of the second image", xlim=(0, 1))
+        axes.set_ylabel("mean of the highest probability")
+        figure.legend(loc="outside lower center", ncols=len(names))
     return figure

@@ -52,7 +52,7 @@ def predict_aloud(runs: Run | Sequence[Run], folder: Competition | str | Path, *
     """As kit.predict, whose options it takes, with each warning printed as a line."""
     competition = folder if isinstance(folder, Competition) else open_competition(folder)
 
-    def say(message: Warning | str, *_: Any) -> None:
+    def say(message: Warning | str, *_: Any, **__: Any) -> None:
         print(str(message).removeprefix(f"{competition.folder}: "))
 
     with warnings.catch_warnings():

@@ -10,7 +10,7 @@ k trains on they are by nets of other folds, which trained on the labels of fold
 kit.training.soft_labels, fold by fold.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,7 @@ class Distil:
     def make(self) -> "Distilled":
         return Distilled(make(self.loss), self.of, self.weight, getattr(self.loss, "task", "") == "multi")
 
-    def teacher(self, store: Store, rows: np.ndarray) -> Callable[[np.ndarray], Tensor]:
+    def teacher(self, store: Store, rows: np.ndarray | Sequence[int]) -> Callable[[np.ndarray], Tensor]:
         """What gives the teacher's word (B, D) on rows of the store, NaN where there is none.
 
         Raises ValueError where there is none on any of `rows`, or where the file is not as it should be; LeakError
@@ -80,8 +80,8 @@ class Distil:
         ids, values = _read(Path(self.file), self.of, store.classes)
         if self.of == "probability" and getattr(self.loss, "task", "") != "multi":
             _check_one_label(self.file, ids, values)
-        place = pd.Series(np.arange(len(ids)), index=ids).reindex(store.index["id"], fill_value=len(ids)).to_numpy()
-        if not (place[np.asarray(rows)] < len(ids)).any():
+        number = pd.Series(np.arange(len(ids)), index=ids).reindex(store.index["id"], fill_value=len(ids)).to_numpy()
+        if not (number[np.asarray(rows)] < len(ids)).any():
             raise ValueError(f"{self.file}: must have ids of training rows, got {ids[0]!r} and others")
         if not self.outside:
             raise LeakError(
@@ -89,7 +89,7 @@ class Distil:
                 "trained on them"
             )
         values = torch.from_numpy(np.vstack([values, np.full((1, values.shape[1]), np.nan, np.float32)]))
-        return lambda row: values[place[row]]
+        return lambda row: values[number[row]]
 
 
 class Distilled(nn.Module):
@@ -118,7 +118,7 @@ class Distilled(nn.Module):
         return self.weight * relation_distance(z, teacher)
 
 
-def teacher_of(loss: Any, store: Store, rows: np.ndarray) -> Callable[[np.ndarray], Tensor] | None:
+def teacher_of(loss: Any, store: Store, rows: np.ndarray | Sequence[int]) -> Callable[[np.ndarray], Tensor] | None:
     """What gives the word of a loss's teacher on rows, None where it has none."""
     return loss.teacher(store, rows) if hasattr(loss, "teacher") else None
 

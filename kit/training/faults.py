@@ -26,14 +26,14 @@ class WorkerDiedError(RuntimeError):
 
 @contextmanager
 def memory_told(field: str, value: int, what: str = "") -> Iterator[None]:
-    """Where the device runs out of memory, DeviceMemoryError proposes half the `value` of the part's `field`.
+    """Where a device, or the machine, runs out of memory, DeviceMemoryError proposes half the `value` of `field`.
 
     what: the clip that was under way.
     """
     try:
         yield
-    except RuntimeError as error:  # on a CPU, PyTorch has no error of its own for it
-        if not isinstance(error, torch.OutOfMemoryError) and NO_CPU_MEMORY not in str(error):
+    except (RuntimeError, MemoryError) as error:  # on a CPU, PyTorch has no error of its own for it
+        if not isinstance(error, torch.OutOfMemoryError | MemoryError) and NO_CPU_MEMORY not in str(error):
             raise
         smaller = f"try {field} {value // 2}, under another name" if value > 1 else "a smaller net or crop is needed"
         of_what = f" ({what})" if what else ""

@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from kit.models.heads import class_means, mix_prototypes
 from kit.parts import at_least, part
@@ -45,7 +44,7 @@ def changes_prototypes(experiment: Any) -> bool:
 
 
 @torch.no_grad()
-def finish_prototypes(model: nn.Module, store, rows, experiment: Any, accelerator) -> None:
+def finish_prototypes(model: Any, store, rows, experiment: Any, accelerator) -> None:
     """Replace and mix the weights of the heads in place, as the experiment's session and views say.
 
     Class means are of the embeddings, in eval mode, of the whole utterances of `rows`, of those classes they have. The

@@ -4,6 +4,7 @@ Every random draw is a function of (seed, epoch, step, process): nothing is carr
 optimiser state. So an epoch begun again after a kill is the epoch that was killed, bit for bit on a CPU.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,8 +58,8 @@ class Fitted:
 def fit(
     experiment: Any,
     store: Store,
-    train_rows: Sequence[int],
-    valid_rows: Sequence[int],
+    train_rows: np.ndarray | Sequence[int],
+    valid_rows: np.ndarray | Sequence[int],
     folder: str | Path,
     *,
     metric: Metric = METRICS["accuracy"],
@@ -67,6 +68,8 @@ def fit(
     progress: bool = True,
 ) -> Fitted:
     """Train on some rows of a store, stop early on others, and leave log.csv, best.pt and last.pt in `folder`.
+
+    Without rows to validate on, which loop.keep "last" can do without, each score is NaN.
 
     Where `folder` holds a last.pt of the same experiment, training goes on from there. It stops before an epoch that
     would not end within loop.minutes, after one at least. `fold` picks the weights that experiment.start_from names;
@@ -80,7 +83,7 @@ def fit(
     torch.manual_seed(generator_for(experiment.seed).initial_seed())
     resumes = (folder / "last.pt").exists()
     asked = without_weights(experiment) if resumes else experiment  # last.pt has its own
-    raw = build_net(asked, len(store.classes), n_bins(experiment.features, store, experiment.crop_frames))
+    raw: Any = build_net(asked, len(store.classes), n_bins(experiment.features, store, experiment.crop_frames))
     loaded = [raw.loaded] if getattr(raw, "loaded", None) else []
     if experiment.start_from and not resumes:
         from kit.models.weights import start_net  # here, for it needs timm, which takes seconds to import
@@ -101,9 +104,11 @@ def fit(
     judged = np.asarray(valid_rows)[store.counts(valid_rows)]
     target = store.targets(judged)
 
-    def validate() -> tuple[float, np.ndarray]:
+    def validate() -> tuple[float, float]:
+        if not len(judged):  # all rows are trained on
+            return math.nan, math.nan
         probability = predict(shown, store, judged, experiment, accelerator)
-        return metric(target, probability), probability
+        return metric(target, probability), METRICS["log_loss"](target, probability)
 
     bar = tqdm(
         total=loop.epochs * len(loader), initial=state.epoch * len(loader), desc=experiment.name, unit="step",
@@ -114,8 +119,8 @@ def fit(
     while not (over := _is_over(state, loop)) and budget.allows(accelerator):
         with memory_told("batch_size", loop.batch_size):
             row = _train_epoch(experiment, state.epoch, step, ema, loader, bar)
-        score, probability = validate()
-        row |= {"valid_score": score, "valid_loss": METRICS["log_loss"](target, probability)}
+        score, loss = validate()
+        row |= {"valid_score": score, "valid_loss": loss}
         keep_best(state, row, shown, loop, metric)
         bar.set_postfix(loss=f"{row['loss']:.3f}", score=f"{score:.3f}")
         if accelerator.is_main_process:
@@ -192,7 +197,7 @@ def _train_epoch(experiment, epoch, step: TrainStep, ema, loader, bar) -> dict[s
     }  # fmt: skip
 
 
-def _set_training(model: nn.Module, raw: nn.Module, frozen: bool) -> None:
+def _set_training(model: nn.Module, raw: Any, frozen: bool) -> None:
     """Training mode; of a frozen backbone neither weights nor the statistics of its norms change."""
     model.train()
     stages = getattr(raw, "stages", None)

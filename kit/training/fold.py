@@ -36,7 +36,8 @@ def train_fold(experiment: Any, store: Store, fold: int, run: Path, metric: Metr
         stray.unlink(missing_ok=True)
     folds, train, test = fold_of_rows(experiment, store), store.rows("train"), store.rows("test")
     held_out, others = train[folds == fold], train[folds != fold]
-    check_scores(metric, store, held_out[store.counts(held_out)], fold)
+    if experiment.folds.n > 1:
+        check_scores(metric, store, held_out[store.counts(held_out)], fold)
 
     def begun(weights: tuple[dict[str, str], ...]) -> None:
         files = read_files(experiment)
@@ -57,7 +58,8 @@ def train_fold(experiment: Any, store: Store, fold: int, run: Path, metric: Metr
     write_parquet(folder / "test.parquet", probability_table(store, test, probability))
     parameters = sum(value.numel() for value in fitted.model.parameters())
     minutes = (time.monotonic() - started) / 60 + (read_so_far(folder) or {"minutes": 0.0})["minutes"]
-    facts = {"score": fitted.score, "epoch": fitted.epoch, "parameters": parameters, "minutes": minutes}
+    score = fitted.score if len(held_out) else None  # JSON has no NaN
+    facts = {"score": score, "epoch": fitted.epoch, "parameters": parameters, "minutes": minutes}
     facts |= {"priors": priors.tolist()}  # what a test row that can't be used is given
     if fitted.unfinished:
         write_json(folder / SO_FAR, facts | {"epochs": fitted.epochs})

@@ -56,7 +56,8 @@ class Summed(nn.Module):
         self.losses, self.weights = losses, weights
 
     def forward(self, logits: Tensor, batch: Any) -> Tensor:
-        return sum(weight * loss(logits, batch) for loss, weight in zip(self.losses, self.weights, strict=True))
+        total: Any = sum(weight * loss(logits, batch) for loss, weight in zip(self.losses, self.weights, strict=True))
+        return total
 
 
 @part
@@ -69,6 +70,7 @@ class ClipAndFrame:
     loss: Any = BCE()
     clip_weight: float = 0.5
     frame_weight: float = 0.5
+    needs_frames = True
 
     def check(self):
         object.__setattr__(self, "loss", as_part(self.loss))
@@ -105,7 +107,7 @@ class Framed(nn.Module):
 
 def needs_frames(loss: Any) -> bool:
     """Does a loss ask for the logits of frames?"""
-    return any(isinstance(inner, ClipAndFrame) for inner in walk(loss))
+    return any(getattr(inner, "needs_frames", False) for inner in walk(loss))
 
 
 def _weighs(loss: Any) -> bool:

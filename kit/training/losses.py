@@ -66,7 +66,7 @@ class Focal:
     positive_at = BCE.positive_at
 
     def check(self):
-        BCE.check(self)
+        BCE.check(self)  # pyrefly: ignore[bad-argument-type]
         at_least(self, 0, "gamma")
 
     def __call__(self, logits: Tensor, batch: Any) -> Tensor:

@@ -110,7 +110,7 @@ def mean_of_each(value: np.ndarray, first: np.ndarray) -> np.ndarray:
 
 
 def predict(
-    model: nn.Module, store: Store, rows: Sequence[int], experiment: Any, accelerator: Accelerator
+    model: nn.Module, store: Store, rows: np.ndarray | Sequence[int], experiment: Any, accelerator: Accelerator
 ) -> np.ndarray:
     """Class probabilities (N, C), in the order of `rows`, shared out over the processes there are.
 
@@ -141,7 +141,9 @@ def probability_of(net: Callable, task: str, experiment: Any) -> Callable[[Batch
     return partial(way.of_batch, probability) if hasattr(way, "of_batch") else probability
 
 
-def embed(model: nn.Module, store: Store, rows: Sequence[int], experiment: Any, accelerator: Accelerator) -> np.ndarray:
+def embed(
+    model: nn.Module, store: Store, rows: np.ndarray | Sequence[int], experiment: Any, accelerator: Accelerator
+) -> np.ndarray:
     """Embeddings z (N, D) float32 in eval mode, in the order of `rows`; with views those of the three (N, 3, D)."""
     views = experiment.views is not None
 
@@ -158,7 +160,9 @@ class Serving:
     The batches depend on the rows' lengths and on the experiment's features and way to predict, not on weights.
     """
 
-    def __init__(self, store: Store, rows: Sequence[int], experiment: Any, device: torch.device, views: bool = False):
+    def __init__(
+        self, store: Store, rows: np.ndarray | Sequence[int], experiment: Any, device: torch.device, views: bool = False
+    ):
         self.store, self.rows, self.way, self.views = store, np.asarray(rows, dtype=np.int64), experiment.predict, views
         mels = mels_of(experiment, store, device, views)
         crop = self.way.crop(mels.units, experiment.crop_frames)
@@ -166,18 +170,21 @@ class Serving:
         frames = store.index["frames"].to_numpy()[self.rows]
         usable = np.flatnonzero(frames > 0)
         self.most = self.way.batch_frames or (BATCH_FRAMES_ON_CPU if device.type == "cpu" else BATCH_FRAMES)
-        self.sizes = crop.units(frames)  # (N,) units that are served of each row
+        self.sizes, self.hop = crop.units(frames), mels.hop  # (N,) units that are served of each row; of a frame
         batches = length_batches(self.sizes[usable], self.most * mels.hop)
         self.batches = [usable[batch].tolist() for batch in batches]
 
     @torch.inference_mode()
     def serve(
-        self, function: Callable[[Batch], Tensor], batches: list[list[int]], accelerator: Accelerator
+        self, function: Callable[[Batch], Tensor], batches: Sequence[list[int]], accelerator: Accelerator
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Of each batch of positions in `rows`: these (n,), and what function gives (n, ...), pooled over crops."""
-        for positions, batch in zip(batches, batch_loader(self.dataset, batches), strict=True):
-            clip, values = self.store.index["id"].iat[int(batch.row[0])], []
-            with memory_told("batch_frames", self.most, f"{clip}, {batch.mel.shape[1]} frames"):
+        loader = iter(batch_loader(self.dataset, batches))
+        for positions in batches:
+            first, values = positions[0], []  # the longest of the batch
+            clip = f"{self.store.index['id'].iat[self.rows[first]]}, {self.sizes[first] // self.hop} frames"
+            with memory_told("batch_frames", self.most, clip):
+                batch = next(loader)
                 for piece in _pieces(batch, 0 if self.views else self.most):
                     with accelerator.autocast():
                         values.append(function(piece).cpu().numpy())
@@ -216,7 +223,9 @@ def _pieces(batch: Batch, most: int) -> list[Batch]:
     return [Batch(mel, valid, target, row) for mel, valid, target, row in parts]
 
 
-def probability_table(store: Store, rows: Sequence[int], probability: np.ndarray, **columns) -> pd.DataFrame:
+def probability_table(
+    store: Store, rows: np.ndarray | Sequence[int], probability: np.ndarray, **columns
+) -> pd.DataFrame:
     """Columns id, whatever `columns` adds, and one of probability a class, named by it."""
     facts = pd.DataFrame({"id": store.index["id"].to_numpy()[np.asarray(rows)], **columns})
     return pd.concat([facts, pd.DataFrame(probability, columns=list(store.classes))], axis=1)

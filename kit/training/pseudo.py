@@ -1,6 +1,7 @@
 """Pseudo labels as a fold trains on them: those of its own training recordings and of the test's.
 
-kit.training.pseudo_rounds makes the file. A fold never sees those of its held-out recordings.
+kit.training.pseudo_rounds makes the file. A fold never sees those of its held-out recordings, nor of any other
+recording of a group, site or source that it holds out.
 """
 
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from kit.data.hidden import hidden_rows
 from kit.data.store import Store
 from kit.parts import at_least, part, part_name, share
 
@@ -48,11 +50,18 @@ class LeakError(ValueError):
     """A pseudo label of a recording, from a model that has seen it or for one that must not."""
 
 
-def pseudo_rows(path: str | Path, store: Store, train_rows: Sequence[int], held_out: Sequence[int]) -> pd.DataFrame:
-    """A fold's share of a round: columns row, number, start, end, for kit.data.boxes.
+def pseudo_rows(
+    path: str | Path,
+    store: Store,
+    train_rows: np.ndarray | Sequence[int],
+    held_out: np.ndarray | Sequence[int],
+    by: str = "group",
+) -> pd.DataFrame:
+    """A fold's share of a round: columns row, number, start, end, for kit.data.boxes; by: as in Folds.
 
-    Those of held-out recordings are left out. Raises LeakError where one of its recordings is held out and in training,
-    or where a label's models held out another fold than its recording is in.
+    Those of held-out recordings are left out, and of test recordings of a held-out group, site or source. Raises
+    LeakError where one of its recordings is held out and in training, or where a label's models held out another fold
+    than its recording is in.
     """
     table = pd.read_parquet(path)
     row_of = pd.Series(np.arange(len(store.index)), index=store.index["id"])
@@ -64,5 +73,6 @@ def pseudo_rows(path: str | Path, store: Store, train_rows: Sequence[int], held_
     if table.loc[hidden, "fold"].nunique() > 1 or set(table.loc[hidden, "fold"]) & set(table.loc[~hidden, "fold"]):
         raise LeakError(f"{path}: folds must be those of this experiment, got other ones: same n_folds and fold_seed?")
     test = store.rows("test")
+    test = test[~hidden_rows(store, test, held_out, by)]
     mine = table["row"].isin(np.concatenate([np.asarray(train_rows), test])) & ~hidden
     return table.loc[mine, ["row", "number", "start", "end"]].reset_index(drop=True)

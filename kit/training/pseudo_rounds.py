@@ -51,12 +51,12 @@ def make_pseudo_labels(
     Each label has a box (start, end: frames of the log-mel) where the surest run hears the class best. Raises LeakError
     where the runs' folds differ.
     """
-    runs = [Path(run) for run in runs]
-    parts = [_vote(runs, store, "oof.parquet", threshold, least)]
+    folders = [Path(run) for run in runs]
+    parts = [_vote(folders, store, "oof.parquet", threshold, least)]
     if with_test:
-        parts.append(_vote(runs, store, "test.parquet", threshold, least))
+        parts.append(_vote(folders, store, "test.parquet", threshold, least))
     table = pd.concat(parts, ignore_index=True)
-    table = _located(table, runs, store)[list(COLUMNS)]
+    table = _located(table, folders, store)[list(COLUMNS)]
     digest = hashlib.sha256(table.to_csv(index=False).encode()).hexdigest()[:12]
     path = Path(out) / f"{digest}.parquet"
     with replacing(path) as beside:

@@ -160,8 +160,8 @@ class RunFolder:
 
     def stopped(self) -> dict[int, int]:
         """Epochs done of each fold whose minutes were over first."""
-        found = {fold: read_so_far(self._of(fold)) for fold in range(self.experiment.folds.n)}
-        return {fold: facts["epochs"] for fold, facts in found.items() if facts}
+        progress = {fold: read_so_far(self._of(fold)) for fold in range(self.experiment.folds.n)}
+        return {fold: facts["epochs"] for fold, facts in progress.items() if facts}
 
     def stopped_told(self) -> str:
         """A line where folds stopped at the end of their minutes; else empty."""
@@ -204,7 +204,8 @@ class RunFolder:
         test = tests[0].copy()
         test[classes] = np.mean([table[classes].to_numpy() for table in tests], axis=0)
         target = label_targets(oof["label"], classes, self.store.task)
-        probability, lists = oof[classes].to_numpy(), self.competition.form == "lists"
+        probability, scored = oof[classes].to_numpy(), len(oof) > 0
+        lists = scored and self.competition.form == "lists"
         write_parquet(self.folder / "oof.parquet", oof.reset_index(drop=True))
         write_parquet(self.folder / "test.parquet", test)
         write_json(
@@ -214,8 +215,8 @@ class RunFolder:
                 "seed": self.experiment.seed,
                 "metric": self.metric.name,
                 "higher_is_better": self.metric.higher_is_better,
-                "score": self.metric(target, probability),
-                "precision": precision(target, probability),
+                "score": self.metric(target, probability) if scored else None,
+                "precision": precision(target, probability) if scored else None,
                 "folds": {str(fold): part["score"] for fold, part in parts.items()},
                 "epochs": {str(fold): part["epoch"] for fold, part in parts.items()},
                 "minutes": sum(part["minutes"] for part in parts.values()),

@@ -43,8 +43,8 @@ class Run:
         return self.experiment["name"] + ending
 
     @property
-    def score(self) -> float:
-        """The metric over all out-of-fold rows."""
+    def score(self) -> float | None:
+        """The metric over all out-of-fold rows, None where all rows were trained on."""
         return self.metrics["score"]
 
     @cached_property
@@ -64,7 +64,12 @@ class Run:
 
     @property
     def target(self) -> np.ndarray:
-        """The true class number (N,) of each row, or with several labels a row what is known of them (N, C)."""
+        """The true class number (N,) of each row, or with several labels a row what is known of them (N, C).
+
+        Raises ValueError where there is no row, since all were trained on, or one of no class.
+        """
+        if self.oof.empty:
+            raise ValueError(f"run {self.name}: has no out-of-fold rows to score, for it trained on all (folds of 1)")
         target = label_targets(self.oof["label"], self.classes, self.metrics.get("task", "single"))
         if target.ndim == 2:
             return target

@@ -49,7 +49,7 @@ class ShiftAverage:
 
     def of_batch(self, probability: Callable[[Batch], Tensor], batch: Batch) -> Tensor:
         """The weighted mean of probabilities (B, C) over the shifts."""
-        total = sum(
+        total: Any = sum(
             weight * probability(batch._replace(mel=rolled(batch.mel, batch.mask, shift)))
             for shift, weight in zip(self.shifts, self.weights, strict=True)
         )

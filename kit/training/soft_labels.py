@@ -18,6 +18,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from kit.data.hidden import groups_of, hidden_rows
 from kit.data.store import Store
 from kit.parts import at_least, part, part_name
 from kit.training.pseudo import LeakError
@@ -78,7 +79,11 @@ def held_out_key(ids: Iterable[str], by: str = "group") -> str:
 
 
 def soft_rows(
-    part: SoftLabels, store: Store, train_rows: Sequence[int], held_out: Sequence[int], by: str = "group"
+    part: SoftLabels,
+    store: Store,
+    train_rows: np.ndarray | Sequence[int],
+    held_out: np.ndarray | Sequence[int],
+    by: str = "group",
 ) -> SoftRows:
     """A fold's share of a file: the labels by teachers that held out just what the fold holds out; by: as in Folds.
 
@@ -103,28 +108,6 @@ def soft_rows(
         bad = int((~((target >= 0) & (target <= 1))).any(1).argmax())
         raise ValueError(f"{part.file}: labels must be in [0, 1], got others for {table['id'].iat[bad]!r}")
     return SoftRows(row, target, confidence_weight(target, groups_of(store, row)) if part.by_confidence else None)
-
-
-def hidden_rows(store: Store, rows: np.ndarray, held_out: Sequence[int], by: str = "group") -> np.ndarray:
-    """Which of `rows` (N,) are of a group that a held-out row is of, or equal one in the column that folds are `by`.
-
-    Rows without a value are equal there, as they are to Folds. Raises ValueError where the store has no such column.
-    """
-    hidden = np.isin(groups_of(store, rows), groups_of(store, held_out))
-    if by in ("", "group"):
-        return hidden
-    if by not in store.index:
-        raise ValueError(f"folds must be by a column of the store ({', '.join(store.index)}), got {by!r}")
-    values = store.index[by].astype(object).where(store.index[by].notna(), None)
-    return hidden | values.iloc[rows].isin(values.iloc[held_out]).to_numpy()
-
-
-def groups_of(store: Store, rows: Sequence[int]) -> np.ndarray:
-    """The group (N,) of each row; one without is a group of its own."""
-    index = store.index.iloc[np.asarray(rows, dtype=np.int64)]
-    alone = "row " + index["id"].astype(str)
-    group = index["group"].astype(object) if "group" in index else alone
-    return group.where(group.notna(), alone).to_numpy()
 
 
 def confidence_weight(target: np.ndarray, groups: np.ndarray) -> np.ndarray:

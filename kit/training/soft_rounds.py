@@ -16,6 +16,7 @@ import pandas as pd
 
 from kit.atomic import replacing
 from kit.competition.folds import Folds
+from kit.data.hidden import hidden_rows
 from kit.data.store import Store
 from kit.training.checkpoint import load_model
 from kit.training.fit import prepare_accelerator
@@ -23,7 +24,7 @@ from kit.training.fold import write_parquet
 from kit.training.identity import rebuilt, trained_by
 from kit.training.predict import predict, probability_table
 from kit.training.pseudo import LeakError
-from kit.training.soft_labels import FOLD, held_out_key, hidden_rows
+from kit.training.soft_labels import FOLD, held_out_key
 
 UNLABELLED = "unlabelled.parquet"  # of a fold: what its net says of the unlabelled rows
 

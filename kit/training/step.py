@@ -125,9 +125,9 @@ class TrainStep:
         plan, items = batch.plan, len(batch.target)
         n_views = len(batch.mel) // items
         mix = plan and (plan.repeated(n_views) if n_views > 1 else plan).mix
-        logits, z, *frames = model(batch.mel, batch.mask, mix, *([True] if self.needs_frames else []))
+        logits, z, *of_frames = model(batch.mel, batch.mask, mix, *([True] if self.needs_frames else []))
         logits = logits[:items]
-        batch = batch.mixed(logits.shape[1])._replace(frames=frames[0] if frames else None)
+        batch = batch.mixed(logits.shape[1])._replace(**dict(zip(("frames", "attention"), of_frames, strict=False)))
         target = batch.target
         base = self.n_base or logits.shape[1]
         shown = batch._replace(target=target[:, :base]) if target.dim() == 2 and self.n_base else batch

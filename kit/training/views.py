@@ -125,9 +125,9 @@ def swap_residuals(e: Tensor, r: Tensor, which: str) -> Tensor:
 
 def shuffled_within(group: Tensor, uniform: Tensor) -> Tensor:
     """A permutation (B,) that keeps each item in its group (B,), drawn by uniform (B,) in [0, 1)."""
-    place = group.argsort(stable=True)
+    order = group.argsort(stable=True)
     shuffled = (group + uniform.double()).argsort()  # the same groups, each in a drawn order
-    return torch.empty_like(place).scatter(0, place, shuffled)
+    return torch.empty_like(order).scatter(0, order, shuffled)
 
 
 def groups_of(target: Tensor) -> Tensor:

@@ -1,4 +1,5 @@
-"""One-minute recordings at 48 kHz to log-mels of 128 bins, on all cores; a recording's windows through a net.
+"""One-minute recordings at 48 kHz to log-mels of 128 bins, on all cores; a recording's windows through a net; crops
+decoded from their files.
 
 To reach: 100 × real time on 2 cores, in under 2 GB whatever the number of recordings.
 """
@@ -14,14 +15,19 @@ import pytest
 import soundfile
 import torch
 
-from kit.data.dataset import SpectrogramDataset
-from kit.data.store import Store
+from kit.competition.competition import open_competition
+from kit.data.crops import RandomCrops
+from kit.data.dataset import SpectrogramDataset, Training
+from kit.data.features import LogMel
+from kit.data.mels import Mels
+from kit.data.store import Store, pack
 from kit.presets import recording_preset
 from kit.training.features import mels_of
 from kit.training.nets import build_net
 from tests.bench.turns import Bound, products
 
 MINUTES = 24
+CROPS, CROP_SECONDS = 16, 5
 PACK = """
 import re, sys, time
 from pathlib import Path
@@ -106,3 +112,40 @@ def test_windows(turns, recording):
 
     bound = products("the net's convolutions, most of one channel each; then its norms' passes", once)
     turns(once, bound, single=one_by_one, turns=8)
+
+
+@pytest.fixture(scope="module")
+def crops(tmp_path_factory):
+    """Batches of log-mels of crops of 16 minutes of 32 kHz OGG Vorbis: of the files, and of a store of their waves."""
+    folder, rate, generator = tmp_path_factory.mktemp("ogg"), 32_000, np.random.default_rng(0)
+    for part in ("train", "test"):
+        (folder / part).mkdir()
+    with soundfile.SoundFile(folder / "one.ogg", "w", rate, 1) as file:
+        for _ in range(60):  # libsndfile overflows where it codes much at once
+            file.write(0.1 * generator.standard_normal(rate))
+    names = [f"{number}.ogg" for number in range(CROPS)]
+    for name in names:
+        os.link(folder / "one.ogg", folder / "train" / name)
+    os.link(folder / "one.ogg", folder / "test/t.ogg")
+    rows = "".join(f"{name},{'ab'[number % 2]}\n" for number, name in enumerate(names))
+    (folder / "train.csv").write_text(f"file,label\n{rows}")
+    (folder / "sample_submission.csv").write_text("file,label\nt.ogg,a\n")
+    competition, mel = open_competition(folder), LogMel(rate, 128, 0.064, 0.016, 20.0, 16_000.0)
+
+    def batches(kind):
+        store = pack(competition, folder / "cache", mel, kind, progress=False)
+        mels = Mels(store)
+        crop = RandomCrops(mels.units(mel.n_frames(CROP_SECONDS * rate)))
+        dataset, epoch = SpectrogramDataset(store, store.rows("train"), crop, mels=mels, training=Training()), 0
+        while True:
+            dataset.set_epoch(epoch := epoch + 1)
+            yield dataset.__getitems__(range(CROPS))
+
+    return batches("files"), batches("wave")
+
+
+@pytest.mark.benchmark(group=f"a batch of {CROPS} crops of {CROP_SECONDS} s, decoded from OGG, as log-mels")
+def test_crops_from_files(turns, crops):
+    files, waves = crops
+    assert torch.equal(next(files).mel, next(waves).mel)
+    turns(lambda: next(files), Bound("decoding Vorbis"), store=lambda: next(waves), turns=10)

@@ -1,9 +1,11 @@
 """Small folders of BirdCLEF's three years, of five classes, with what is odd about the real ones."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import soundfile
 
 RATE = 32000
@@ -107,3 +109,21 @@ def write_taxonomy(folder: Path, classes: Sequence[str] = CLASSES) -> None:
     (folder / "taxonomy.csv").write_text(
         "primary_label,inat_taxon_id,scientific_name,common_name,class_name\n" + "".join(rows)
     )
+
+
+def as_year(demo: Path, folder: Path, year: int) -> Path:
+    """A copy of a demo dawn chorus in the shape of 2024 or 2025: no window of a soundscape is annotated."""
+    shutil.copytree(demo, folder, ignore=shutil.ignore_patterns("hidden", "train_soundscapes_labels.csv"))
+    clips = pd.read_csv(folder / "train.csv", dtype=str, keep_default_na=False)
+    (folder / "train.csv").unlink()
+    for number, path in enumerate(sorted((folder / "train_soundscapes").iterdir())):
+        name = f"{460830 + number}.ogg" if year == 2024 else path.name.split("_", 3)[-1]  # 2025: site, day, hour
+        path.rename(path.with_name(name))
+    file, head = ("train_metadata.csv", CLIPS_2024) if year == 2024 else ("train.csv", CLIPS_2025)
+    clips.reindex(columns=head.strip().split(","), fill_value="").to_csv(folder / file, index=False)
+    if year == 2024:
+        (folder / "train_soundscapes").rename(folder / "unlabeled_soundscapes")
+        classes = pd.read_csv(folder / "taxonomy.csv", dtype=str)["primary_label"]
+        (folder / "taxonomy.csv").unlink()
+        pd.DataFrame({"SPECIES_CODE": ["ostric2", *classes]}).to_csv(folder / "eBird_Taxonomy_v2021.csv", index=False)
+    return folder

@@ -130,6 +130,14 @@ def test_a_path_is_refused_by_the_rule_that_it_breaks(tmp_path, name, rule, part
     refused(folder, rule)
 
 
+@pytest.mark.parametrize("archive", ["train.zip", "train.tar.gz"])
+def test_an_archive_that_was_not_unpacked_is_named(tmp_path, archive):
+    folder = table(tmp_path, ["a.wav", "b.wav"])
+    os.rename(folder / "train", tmp_path.parent / f"{tmp_path.name}-unpacked")
+    (folder / archive).write_bytes(b"PK")  # what lies in it is not looked at
+    refused(folder, f"(a.wav): no such file on disk, but {archive}, which must be unpacked: looked for train/a.wav")
+
+
 def test_links_are_told_wherever_they_are(tmp_path):
     folder, outside = table(tmp_path / "data", ["deep/a.wav", "b.wav"]), tmp_path / "outside"
     os.rename(folder / "train/deep", outside)

@@ -37,13 +37,19 @@ def test_same_seed_same_folds(table):
 @pytest.mark.parametrize(
     ("n_folds", "message"),
     [
-        (1, "n_folds must be at least 2, got 1"),
+        (0, "n_folds must be at least 1, got 0"),
         (11, r"n_folds must be at most the number of groups that can be held out \(10\), got 11"),
     ],
 )
 def test_impossible_numbers_are_refused(table, n_folds, message):
     with pytest.raises(ValueError, match=message):
         make_folds(table, n_folds)
+
+
+def test_one_fold_trains_on_all_rows_and_says_so(table):
+    assert make_folds(table, 1).tolist() == [-1] * 60
+    note = "1 fold: all rows are trained on and none is held out, so that there is no out-of-fold score"
+    assert fold_notes(table, 1) == [note]
 
 
 @pytest.fixture
@@ -77,8 +83,7 @@ def test_with_boxes_a_species_in_one_recording_bears_folds():
     assert set(make_folds(table, 2, classes=names, hold_all=True)) == {0, 1}
     with pytest.raises(ValueError, match=r"n_folds must be at most the number of rows .* held out \(4\), got 5"):
         make_folds(table, 5, classes=names, hold_all=True)
-    with pytest.raises(ValueError, match="n_folds must be at least 2, got 1"):
-        make_folds(table, 1, classes=names)
+    assert set(make_folds(table, 1, classes=names, hold_all=True)) == {-1}
 
 
 def rows_of(**classes):

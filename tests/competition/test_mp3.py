@@ -79,6 +79,22 @@ def test_a_file_with_an_index_that_is_cut_is_refused(tmp_path):
         load_wave(path, 32000)
 
 
+@pytest.mark.parametrize("joined", [False, True])
+def test_a_file_that_ends_within_a_frame_is_refused_without_an_index_too(tmp_path, joined):
+    path = tmp_path / "a.mp3"
+    content = mp3(path)
+    bare = content[mp3_frames(content).start :]
+    whole = content + bare if joined else bare
+    path.write_bytes(whole)
+    length, last = len(load_wave(path, 32000)), whole.rfind(whole[:2])
+    for end in (last + 1, last + 3, last + 4, len(whole) - 1):
+        path.write_bytes(whole[:end])
+        with pytest.raises(AudioError, match="must end with a whole frame, got .*, which is cut short within its last"):
+            load_wave(path, 32000)
+    path.write_bytes(whole[:last])  # between two frames, where nothing tells
+    assert length - len(load_wave(path, 32000)) == 1152
+
+
 def test_what_has_no_frames_has_none():
     assert mp3_frames(b"") is None and mp3_frames(b"\xff" * 5000) is None
     assert mp3_frames(np.random.default_rng(0).bytes(100_000)) is None

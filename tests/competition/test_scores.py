@@ -54,6 +54,13 @@ def test_a_sure_mistake_costs_a_finite_log_loss():
     assert log_loss(np.array([0, 1]), np.array([[0.0, 1.0], [0.0, 1.0]])) == pytest.approx(-np.log(1e-15) / 2)
 
 
+def test_a_probability_may_leave_its_range_by_rounding_alone():
+    assert log_loss([0], [[1 + 5e-7, -5e-7]]) == 0
+    for wrong in ([[1.0, -0.5]], [[1.5, 0.0]]):
+        with pytest.raises(ValueError, match=r"^probability must be in \[0, 1\], got "):
+            log_loss([0], wrong)
+
+
 def test_lwlrap_by_hand():
     # first row: its labels are at ranks 1 and 3, precisions 1 and 2/3; second: rank 1; three labels in all
     assert lwlrap(TAGS, TAG_PROBABILITY) == pytest.approx((1 + 2 / 3 + 1) / 3)

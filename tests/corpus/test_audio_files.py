@@ -64,10 +64,11 @@ def floats(*values, channels=1):
 NAN, INF = float("nan"), float("inf")
 FAULTS = {
     # the file's bytes, then the rule that it breaks
-    "empty": (lambda path: b"", "must be readable by soundfile"),
+    "empty": (lambda path: b"", "must be WAV, RF64, FLAC, Ogg, MP3"),
     "text": (lambda path: b"RIFF? none of it\n" * 50, "must be readable by soundfile"),
-    "noise": (lambda path: bytes(range(256)) * 8, "must be readable by soundfile"),
-    "an image": (lambda path: b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "must be readable by soundfile"),
+    "noise": (lambda path: bytes(range(256)) * 8, "must be WAV, RF64, FLAC, Ogg, MP3"),
+    "an image": (lambda path: b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "must be WAV, RF64, FLAC, Ogg, MP3"),
+    "a web page": (lambda path: b"<!DOCTYPE html><title>404</title>" * 99, "must be WAV, RF64, FLAC, Ogg, MP3"),
     "a WAV header alone": (lambda path: wav()(path)[:20], "must be readable by soundfile"),
     "a WAV cut in half": (cut(".wav", 0.5), "must be as long as its header says"),
     "a WAV without its last byte": (lambda path: wav()(path)[:-1], "must be as long as its header says"),
@@ -75,7 +76,7 @@ FAULTS = {
     "a FLAC cut in its header": (lambda path: cut(".flac", 1.0)(path)[:30], "must be readable by soundfile"),
     "an OGG cut in its header": (lambda path: cut(".ogg", 1.0)(path)[:100], "must be as long as its header says"),
     "a WAV of no samples": (wav(wave=WAVE[:0]), "must hold at least one sample"),
-    "a FLAC of no samples": (flac_of(0), "must say in its header how long it is"),
+    "a FLAC of no samples": (lambda path: flac_of(0)(path)[:60], "must say in its header how long it is"),
     "a FLAC that promises 2 ** 36": (flac_of(2**36 - 1), "must be of at most 268,435,456 samples, got {} of 68,719,47"),
     "a FLAC that promises more than there is": (flac_of(2000), "must be "),
     "a WAV that promises more than there is": (wav_with(40, "<I", 2**31), "must be as long as its header says"),
@@ -141,7 +142,8 @@ ODD = {
     "silence": (wav(wave=0 * WAVE), 0 * WAVE, 0),
     "something after the end": (lambda path: wav(subtype="PCM_16")(path) + b"LIST more of it", WAVE, 2**-15),
     "a WAV of unknown length": (wav_with(4, "<I", 0xFFFFFFFF), WAVE, 2**-15),
-    "a FLAC that promises less than there is": (flac_of(1000), WAVE[:1000], 2**-15),
+    "a FLAC that promises less than there is": (flac_of(1000), WAVE, 2**-15),
+    "a FLAC from a pipe, which promises nothing": (flac_of(0), WAVE, 2**-15),
     "the double of its rate": (wav(wave=0 * WAVE, rate_hz=32000), np.zeros(800), 0),
     "the lowest rate": (wav(wave=np.zeros(100), rate_hz=1000), np.zeros(1600), 0),
     "the highest rate": (wav(wave=np.zeros(4800), rate_hz=768_000), np.zeros(100), 0),

@@ -18,7 +18,7 @@ TABLE_FAULTS = {
     "no header": ("train.csv", b"a.wav,yes\nb.wav,no\n", "train.csv: has no column 'file', which sample_submission.cs"),
     "a column in another case": ("train.csv", b"file,Label\na.wav,yes\nb.wav,no\n", "train.csv: has no column 'label'"),
     "a column twice": ("train.csv", b"\nfile,label,label\na.wav,yes,no\n", "train.csv: line 2: a column is named twic"),
-    "semicolons": ("train.csv", b"file;label\na.wav;yes\nb.wav;no\n", "train.csv: has no column 'file'"),
+    "semicolons": ("train.csv", b"file;label\na.wav;yes\nb.wav;no\n", "train.csv: line 1: must have commas between"),
     "a field too many": ("train.csv", b"file,label\na.wav,yes\nb.wav,no,1\n", "line 3: must have 2 fields, got 3"),
     "a field too few": ("train.csv", b"file,label\na.wav\nb.wav,no\n", "train.csv: line 2: must have 2 fields, got 1"),
     "ragged after blank lines": ("train.csv", b"file,label\n\n\na.wav\n", "train.csv: line 4: must have 2 fields, got"),

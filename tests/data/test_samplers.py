@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from kit.data.batches import EpochBatches, generator_for
-from kit.data.samplers import Balanced, Shuffled, SourceShare, row_classes
+from kit.data.samplers import Balanced, Shuffled, SomeRows, SourceShare, row_classes
 
 NAN = float("nan")
 
@@ -117,3 +117,19 @@ def test_a_source_that_is_not_there_is_refused():
         SourceShare().with_rows(TABLE[[]])
     with pytest.raises(ValueError, match=r"share must be in \(0, 1\), got 1.0"):
         SourceShare(share=1.0)
+
+
+def test_a_part_of_each_class_is_always_the_same_rows():
+    target = torch.tensor([0] * 8 + [1] * 3 + [2])
+    sampler = SomeRows(0.5)
+    kept = sampler.kept(target)
+    assert target[kept].bincount().tolist() == [4, 2, 1], "ceil of half of 8, 3 and 1"
+    passes = [sampler(target, generator_for(seed, 0)) for seed in (0, 1)]
+    assert passes[0].tolist() != passes[1].tolist() and len(passes[0]) == len(target)
+    for order in passes:
+        assert sorted(set(order.tolist())) == kept.tolist()
+        assert sorted(order[:7].tolist()) == kept.tolist(), "each row once before any comes again"
+    assert SomeRows(0.5, seed=1).kept(target).tolist() != kept.tolist()
+    assert SomeRows(1.0).kept(target).tolist() == list(range(12))
+    with pytest.raises(ValueError, match="^share must be above 0, got 0"):
+        SomeRows(0.0)

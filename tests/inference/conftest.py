@@ -8,7 +8,10 @@ import soundfile
 from kit.competition.competition import open_competition
 from kit.competition.folds import Folds
 from kit.data.features import LogMel
+from kit.data.store import pack
 from kit.experiment import Experiment
+from kit.inference.nets import fold_nets
+from kit.inference.serving import FoldServing
 from kit.models.conformer import Conformer
 from kit.models.net import Net
 from kit.training.crossval import crossval
@@ -88,3 +91,8 @@ def run_a(sounds, work):
 @pytest.fixture(scope="session")
 def run_b(sounds, work):
     return train(experiment("b", seed=1, net__backbone__width=16), sounds, work)
+
+
+@pytest.fixture
+def fold(run_a, sounds, work):
+    return FoldServing(fold_nets(run_a, [0])[0], pack(sounds, work / "cache", MEL, progress=False), n_rows=12)

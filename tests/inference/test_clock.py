@@ -1,5 +1,7 @@
 """What fits into a time, by hand; and predictions under a clock, which leave a whole CSV whatever happens."""
 
+import signal
+import threading
 import time
 
 import numpy as np
@@ -7,7 +9,7 @@ import pandas as pd
 import pytest
 
 from kit.inference import clock as clock_module
-from kit.inference.clock import Clock, Plan, lighter_ways, needed, plan, time_told
+from kit.inference.clock import Clock, OutOfTime, Plan, lighter_ways, needed, plan, time_told
 from kit.inference.course import Course
 from kit.inference.predict import predict
 from kit.results.check import read_submission
@@ -45,7 +47,9 @@ def test_a_later_plan_may_take_nothing_more():
 
 def test_a_clock_without_minutes_allows_everything():
     assert plan(SECONDS, Clock().left()) == Plan(3)
-    assert not Clock().is_set and Clock().allows()
+    assert not Clock().is_set
+    with Clock().alarm():
+        pass
 
 
 def test_the_seconds_of_a_plan_by_hand():
@@ -53,16 +57,49 @@ def test_the_seconds_of_a_plan_by_hand():
     assert needed([[5.0], [4.0, 2.0]], Plan(2, 1)) == 7.0  # the first has no lighter way
 
 
-def test_a_clock_keeps_a_reserve_and_allows_what_took_less(monkeypatch):
+def test_a_clock_keeps_a_reserve(monkeypatch):
     monkeypatch.setattr(time, "monotonic", lambda: 100.0)
-    clock = Clock(10)
-    assert clock.left() == pytest.approx(600 - 12)  # 2 % of ten minutes
-    clock.took(500.0)
-    clock.took(5.0)
+    ten, short = Clock(10), Clock(0.1)
+    assert ten.left() == pytest.approx(600 - 12)  # 2 % of ten minutes
+    assert short.left() == pytest.approx(6 - 1)  # a second at least
     monkeypatch.setattr(time, "monotonic", lambda: 187.0)
-    assert clock.allows()
-    monkeypatch.setattr(time, "monotonic", lambda: 189.0)
-    assert not clock.allows()
+    assert ten.left() == pytest.approx(600 - 12 - 87)
+
+
+def test_an_alarm_ends_what_is_slow_and_leaves_none_behind():
+    """0.2 s are left: a sleep of 30 s ends by then, and so does one in a place that swallows a first alarm."""
+    clock = Clock((0.2 + clock_module.LEAST_RESERVE) / 60)
+    started = time.monotonic()
+    with pytest.raises(OutOfTime), clock.alarm():
+        try:
+            time.sleep(30)
+        except OutOfTime:
+            time.sleep(30)
+    assert 0.2 <= time.monotonic() - started < 15
+    assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
+    assert signal.getsignal(signal.SIGALRM) == signal.SIG_DFL
+    with pytest.raises(OutOfTime), clock.alarm():
+        pytest.fail("begun without time")
+
+
+def test_there_is_no_alarm_in_another_thread_or_beside_another_timer():
+    clock, ended = Clock(0.001), []  # without time
+
+    def work():
+        with clock.alarm():
+            ended.append("thread")
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    signal.setitimer(signal.ITIMER_REAL, 1000)
+    try:
+        with clock.alarm():
+            ended.append("timer")
+        assert signal.getitimer(signal.ITIMER_REAL)[0] > 900
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    assert ended == ["thread", "timer"]
 
 
 @pytest.mark.parametrize("minutes", [0, -1.0, float("nan"), float("inf")])

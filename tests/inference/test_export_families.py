@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from kit.inference import families
-from kit.inference.families import Row, table, try_export, working_nets
+from kit.inference.families import Row, table, try_export, try_within, working_nets
 from kit.inference.onnx_nets import Logits
 from kit.models.net import Net
 
@@ -40,8 +40,10 @@ def page(tmp_path):
     return path
 
 
-def test_the_families_that_work_are_read_from_the_page(page):
-    assert working_nets(page) == {"deit": "deit_tiny"} and working_nets(page, 200)["vgg"] == "vgg11"
+def test_the_families_that_work_are_read_from_the_page_smallest_first(page):
+    assert working_nets(page) == {"deit": "deit_tiny"}
+    page.write_text(page.read_text() + "| zoo | test_zoo | 0.3 | works | 6 | 1.4 |  |\n")
+    assert list(working_nets(page, 200).items()) == [("zoo", "test_zoo"), ("deit", "deit_tiny"), ("vgg", "vgg11")]
     assert {"efficientnet", "resnet", "convnext", "deit"} <= set(NETS)
 
 
@@ -70,16 +72,22 @@ def test_a_graph_is_compared(monkeypatch):
 
 def test_the_page_by_hand():
     rows = [Row("vit", "b", 2e-7), Row("cpu", "a", reason="PyTorch can't | export this net: why")]
-    page = table(rows)
-    assert "Of 2 families 1 can be exported, 1 can't." in page
+    page = table(rows, 3)
+    assert "2 of 3 families were tried: 1 can be exported, 1 can't." in page
     assert page.endswith(
         "|---|---|---|---|---|\n| cpu | a | no |  | PyTorch can't \\| export this net: why |\n"
         "| vit | b | yes | 2.0e-07 |  |\n"
     )
 
 
+@pytest.mark.nightly
+def test_a_net_that_takes_too_long_or_ends_its_process_is_told():
+    assert try_within(1, "resnet", "test_resnet").reason == "must be done within 1 s of a processor"
+    assert try_within(60, "none", "no_such_net").reason == "its process ended with exit code 1"
+
+
 def test_the_command_writes_the_page(page, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(families, "try_export", lambda family, name: Row(family, name, 1e-7))
+    monkeypatch.setattr(families, "try_within", lambda seconds, family, name: Row(family, name, 1e-7))
     families.main(["--out", str(tmp_path / "new/export.md"), "--page", str(page)])
     assert "| deit | deit_tiny | yes | 1.0e-07 |  |" in (tmp_path / "new/export.md").read_text()
     assert "deit_tiny" in capsys.readouterr().out

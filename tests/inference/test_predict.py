@@ -1,6 +1,7 @@
 """Finished runs over test parts: the same bits as in training, other folders' classes and rows, faults, and kills."""
 
 import json
+import re
 import shutil
 import warnings
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 
 from kit.competition.competition import open_competition
 from kit.data.features import LogMel, Wave
-from kit.inference import course, serving
+from kit.inference import packing, serving
 from kit.inference.blend_row import read_blend
 from kit.inference.predict import predict
 from kit.inference.serving import FoldServing
@@ -135,7 +136,7 @@ def test_what_a_kill_left_is_gone_on_with(run_a, sounds, tmp_path, monkeypatch):
     monkeypatch.setattr(FoldServing, "predict", killed)
     with pytest.raises(KeyboardInterrupt):
         predict(run_a, sounds, cache=tmp_path, progress=False)
-    monkeypatch.setattr(course.Packing, "step", lambda self: pytest.fail("packed again"))
+    monkeypatch.setattr(packing.Packing, "step", lambda self: pytest.fail("packed again"))
     pd.testing.assert_frame_equal(run_predict(run_a, sounds, tmp_path), run_a.test, check_exact=True)
     assert begun == [0, 1, 1]
     run_predict(run_a, sounds, tmp_path)
@@ -337,6 +338,23 @@ def test_a_row_of_which_a_net_gives_nan_costs_that_fold_its_say_alone(run_a, sou
     expected = (folds[0] + folds[1]) / 2
     expected.loc["t5.wav"] = (1 / 3 + folds[1].loc["t5.wav"]) / 2
     pd.testing.assert_frame_equal(table, expected.astype(np.float32), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "full", ["kit.data.dataset.SpectrogramDataset.__getitems__", "kit.models.net.NetModule.forward"]
+)
+def test_a_full_memory_is_one_line_with_the_clip_and_the_field(run_a, sounds, tmp_path, capsys, monkeypatch, full):
+    from kit.__main__ import main
+
+    def no_memory(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(full, no_memory)
+    options = ["--data", sounds.folder, "--out", tmp_path / "s.csv", "--cache", tmp_path]
+    assert main(list(map(str, ["predict", run_a.folder, *options]))) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert re.fullmatch(r"kit predict: .* no memory for batch_frames 4096 \(t\d+.wav, 48 frames\): try .* 2048.*", last)
+    assert not (tmp_path / "s.csv").exists()
 
 
 def test_out_is_judged_before_any_work(run_a, sounds, tmp_path):

@@ -5,14 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from kit.data.store import pack
 from kit.inference import rates, serving
 from kit.inference.clock import Clock
 from kit.inference.course import Course, Options
 from kit.inference.nets import fold_nets
 from kit.inference.rates import candidates, default_split, fastest, unit_seconds
 from kit.inference.serving import FoldServing, Split
-from tests.inference.conftest import MEL
 
 
 def test_cores_are_filled_by_the_threads_that_are_given_or_in_all_ways():
@@ -23,11 +21,6 @@ def test_cores_are_filled_by_the_threads_that_are_given_or_in_all_ways():
     assert candidates(2, None) == [Split(1, 2), Split(2, 1)]
     assert candidates(1, None) == [Split(1, 1)]
     assert [str(Split(1, 4)), str(Split(2, 2))] == ["4 threads", "2 × 2 threads"]
-
-
-@pytest.fixture
-def fold(run_a, sounds, work):
-    return FoldServing(fold_nets(run_a, [0])[0], pack(sounds, work / "cache", MEL, progress=False), n_rows=12)
 
 
 def test_a_fold_is_predicted_with_the_threads_of_its_training(fold):
@@ -94,12 +87,9 @@ def test_a_way_to_fill_the_cores_is_chosen_once_for_all_runs(run_a, run_b, sound
     monkeypatch.setattr(module, "fastest", rates_of)
     monkeypatch.setattr(module, "unit_seconds", lambda *_: 1.0)
     monkeypatch.setattr(module.joblib, "cpu_count", lambda: 4)
-    clock = Clock(10)
-    course = Course([*fold_nets(run_a), *fold_nets(run_b)], sounds, clock, Options(work / "cache"))
-    course._open()
+    course = Course([*fold_nets(run_a), *fold_nets(run_b)], sounds, Clock(10), Options(work / "cache"))
     course._measure()
     assert tried == ["a-s0"] and set(course.splits.values()) == {Split(4, 1)}
-    assert clock.longest > 0
 
 
 def test_another_process_makes_the_same_serving_again(fold):

@@ -14,7 +14,8 @@ from kit.__main__ import main
 # A process that has imported libraries, but not the kit, and forks for each kernel; no other machine can be reached.
 KERNELS = """
 import json, os, socket, sys, traceback
-import accelerate, nbformat, numpy, pandas, pyarrow.parquet, scipy.stats, sklearn.metrics, soundfile, torch
+import accelerate, nbformat, numpy, pandas, pyarrow.parquet, scipy.stats, sklearn.metrics, sklearn.model_selection
+import soundfile, torch, torch._dynamo, torchaudio.functional
 from torch.utils.data import DataLoader
 
 def refused(self, address):

@@ -54,6 +54,13 @@ def test_the_same_files_give_the_same_bytes(package, tmp_path):
     assert make_bundle(again).sha256 != first.sha256
 
 
+def test_what_is_for_type_checkers_stays_at_home(package):
+    before = make_bundle(package)
+    (package / "py.typed").touch()
+    (package / "__init__.pyi").write_text("a: int\n")
+    assert make_bundle(package) == before
+
+
 def test_what_would_not_travel_is_told(package):
     (package / "words.txt").write_text("x")
     with pytest.raises(ValueError, match=r"must hold Python files alone, which is what is bundled, got words.txt"):

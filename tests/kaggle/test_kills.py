@@ -19,7 +19,7 @@ TO = ["--competition", "voices-challenge"]
 FORKER = """
 import json, os, sys
 from kit.__main__ import main
-import kaggle
+import kaggle, kit.kaggle.commands
 for line in sys.stdin:
     task = json.loads(line)
     pid = os.fork()

@@ -36,11 +36,13 @@ def guarded(real):
 for name in ("connect", "connect_ex", "sendto"):
     setattr(socket.socket, name, guarded(getattr(socket.socket, name)))
 """
+# All but one train one fold after another: that workers find the bundle's kit, and no other, one notebook shows.
 RUN = """
-import sys
+import os, sys
 import papermill
 
 for path in sys.argv[1:]:
+    os.environ["LOKY_MAX_CPU_COUNT"] = "2" if path.startswith("02") else "1"
     papermill.execute_notebook(path, path, kernel_name="python3", language="python", progress_bar=False,
                                extra_arguments=["--IPKernelApp.log_level=CRITICAL"])
 """

@@ -11,6 +11,7 @@ It answers at the task's end with the child's status and what it tells.
 
 import ctypes
 import hashlib
+import importlib
 import io
 import json
 import os
@@ -34,6 +35,10 @@ from kit.experiment import Experiment
 from kit.results.ledger import add_row, read_ledger
 from kit.training.crossval import crossval
 from kit.training.pseudo_rounds import make_pseudo_labels
+
+LATE = ("scipy.stats", "sklearn.metrics", "sklearn.model_selection", "timm", "torch._dynamo", "torchaudio.functional")
+for name in LATE:
+    importlib.import_module(name)  # what a training imports late: seconds in each fork
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNS, CLONE_NEWUSER = 0x20000, 0x10000000

@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from kit.competition.metrics import METRICS
 from kit.results.bootstrap import Difference, Interval, interval, paired, smallest_p
+from kit.results.resampling import Contrast
+from kit.results.significance import expanded_level
 
 TRIALS = 400
 
@@ -146,7 +149,7 @@ def right(share_by_cluster, n_rows=20):
     return np.stack([hits, ~hits], 1).astype(float)
 
 
-@pytest.mark.parametrize("n_clusters", [3, 5, 8, 15])
+@pytest.mark.parametrize("n_clusters", [2, 3, 5, 8, 15])
 def test_a_large_effect_on_few_clusters_has_the_p_of_its_sign_vectors(n_clusters):
     target, groups = np.zeros(20 * n_clusters, int), np.repeat(np.arange(n_clusters), 20)
     found = paired(target, right([1] * n_clusters), right(np.arange(n_clusters) / 20), "accuracy", groups)
@@ -239,8 +242,80 @@ def test_few_clusters_are_covered_in_90_percent(n_clusters):
     assert covered / TRIALS >= 0.9
 
 
+def test_clusters_without_a_label_are_no_evidence():
+    """Of 60 recordings 5 have labels: the interval is as wide as of those 5 alone, and covers as often."""
+    rng, covered, trials = np.random.default_rng(6), 0, 200
+    clusters, has = np.repeat(np.arange(60), 4), np.repeat(np.arange(60) < 5, 4)
+    target = np.stack([has, 0 * has, 0 * has], axis=1).astype(int)
+    for trial in range(trials):
+        first = rng.random(240) < rng.normal(0.6, 0.15, 60)[clusters]  # else the label is second: 1, or a half
+        probability = np.stack([np.where(first, 0.9, 0.1), np.full(240, 0.5), np.zeros(240)], axis=1)
+        settings = {"seed": trial, "n_resamples": 300}
+        found = interval(target, probability, "lwlrap", clusters, **settings)
+        alone = interval(target[has], probability[has], "lwlrap", clusters[has], **settings)
+        assert found.value == alone.value
+        covered += found.low <= 0.8 <= found.high
+    assert covered / trials >= 0.9
+    assert found.high - found.low == pytest.approx(alone.high - alone.low, rel=0.5)
+    better, worse = (np.tile([of_label, 0.5, 0.0], (240, 1)) for of_label in (0.9, 0.1))  # in each of 5
+    assert paired(target, better, worse, "lwlrap", clusters, n_resamples=50).p == 2 / 2**5
+    thrice = (np.tile(values, (3, 1)) for values in (target, better, worse))
+    found = paired(*thrice, "lwlrap", np.arange(720) // 4, n_resamples=50)
+    assert found.p == 2 / 2**15, "of 180 clusters 15 have labels, so that p is that of sign flips"
+
+
+def test_of_two_clusters_the_interval_is_students():
+    """Accuracies 0.50 and 0.51: the mean of two drawn has an sd of 0.005 / sqrt(2), and t of one degree is 12.71."""
+    groups = np.repeat([0, 1], 100)
+    found = interval(np.zeros(200, int), right([0.5, 0.51], n_rows=100), "accuracy", groups)
+    half = 12.706 * 0.005 / np.sqrt(2) * np.sqrt(2)
+    assert (found.low, found.high) == pytest.approx((0.505 - half, 0.505 + half), abs=0.05 * half)
+
+
+def test_of_50_clusters_the_interval_is_the_expanded_percentiles_of_what_is_drawn():
+    rng = np.random.default_rng(7)
+    target = rng.integers(0, 4, 50)
+    probability = predictions(rng, target, 1.0)
+    drawn = Contrast(target, [(1, probability)], METRICS["log_loss"], np.arange(50)).drawn(0, 200)
+    tail = (1 - expanded_level(50)) / 2
+    found = interval(target, probability, "log_loss", n_resamples=200)
+    assert (found.low, found.high) == tuple(np.quantile(drawn, [tail, 1 - tail]))
+
+
+@pytest.mark.parametrize("n_clusters", [99, 100])
+def test_below_100_clusters_p_is_of_sign_flips_and_from_there_on_the_bootstraps(n_clusters):
+    groups = np.repeat(np.arange(n_clusters), 20)
+    a, b = right([1] * n_clusters), right(np.arange(n_clusters) % 10 / 20)
+    found = paired(np.zeros(20 * n_clusters, int), a, b, "accuracy", groups, n_resamples=200)
+    assert found.p == smallest_p(n_clusters, 200)
+
+
+def test_a_metric_must_be_defined_on_more_than_half_of_the_resamples():
+    def every(share):
+        calls = iter(range(10**6))
+
+        def metric(target, probability):
+            number = next(calls)
+            if number and number % 20 >= share:
+                raise ValueError("undefined")
+            return 0.5 + number / 10**6
+
+        return metric
+
+    arguments = np.zeros(4, int), np.full((4, 2), 0.5)
+    with pytest.raises(ValueError, match="must be defined on most resamples of 4 clusters, got 10 of 20"):
+        interval(*arguments, every(10), n_resamples=20)
+    assert interval(*arguments, every(11), n_resamples=20).value == 0.5
+    some = np.eye(6, 3, dtype=int)  # half of the rows have no label: 1 in 64 resamples is left out
+    assert interval(some, np.random.default_rng(0).random((6, 3)), "lwlrap", n_resamples=500).value > 0
+
+
 def test_the_same_seed_gives_the_same_interval():
     target, probability = np.zeros(30, int), np.random.default_rng(0).dirichlet([1, 1], 30)
+    other = np.random.default_rng(1).dirichlet([1, 1], 30)
+    assert interval(target, probability, "log_loss") == interval(target, probability, "log_loss", seed=0)
+    by_seed = [paired(target, probability, other, "log_loss", seed=seed) for seed in (0, 5)]
+    assert paired(target, probability, other, "log_loss") == by_seed[0] and by_seed[0].p != by_seed[1].p
     assert interval(target, probability, "log_loss", seed=5) == interval(target, probability, "log_loss", seed=5)
     assert interval(target, probability, "log_loss", seed=5) != interval(target, probability, "log_loss", seed=6)
 

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kit.results.choose import choose_two
+from kit.results.choose import choose_two, regret_table
 
 
 @pytest.fixture
@@ -60,3 +60,29 @@ def test_where_lower_is_better_the_lowest_are_chosen(rows):
 def test_submissions_of_two_metrics_are_not_ranked_together(rows):
     with pytest.raises(ValueError, match="rows to be ranked must be of one metric, got accuracy, lwlrap"):
         choose_two(rows.assign(metric=["accuracy", "lwlrap", "lwlrap"]))
+
+
+def test_regret_is_what_the_best_private_score_has_more(rows):
+    rows = rows.assign(private=[0.9, 0.6, 0.7])
+    found = regret_table(rows, choose_two(rows))
+    assert found["choice"].tolist() == ["the two above", "two best by cv", "two best by public", "two at random"]
+    assert found["picks"].tolist() == ["best, lucky", "best, lucky", "lucky, best", "mean of 3 pairs"]
+    assert found["private"].tolist() == pytest.approx([0.7, 0.7, 0.7, (0.9 + 0.9 + 0.7) / 3])
+    assert found["regret"].tolist() == pytest.approx([0.2, 0.2, 0.2, 0.2 / 3])
+
+
+def test_where_lower_is_better_regret_is_positive_too(rows):
+    rows = rows.assign(private=[0.9, 0.6, 0.7], metric="log_loss", higher_is_better="False")
+    found = regret_table(rows, choose_two(rows)).set_index("choice")
+    assert found.loc["the two above", ["picks", "private", "regret"]].tolist() == ["low, best", 0.6, 0.0]
+    assert found.loc["two at random", "regret"] == pytest.approx(0.1 / 3)
+
+
+def test_a_pick_without_a_private_score_has_no_regret(rows):
+    with pytest.raises(ValueError, match="rows must hold the private score of each pick, got none for b"):
+        regret_table(rows.assign(private=[0.9, np.nan, 0.7]), choose_two(rows))
+
+
+def test_one_submission_alone_is_the_best_there_was(rows):
+    one = rows.iloc[[0]].assign(private=0.5)
+    assert regret_table(one, choose_two(one))["regret"].tolist() == [0, 0, 0, 0]

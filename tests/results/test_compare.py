@@ -1,6 +1,7 @@
 """Runs side by side: made as run folders of known predictions."""
 
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from kit.competition.metrics import METRICS, Metric, accuracy
 from kit.results.bootstrap import holm, interval, paired
-from kit.results.compare import compare, cv_table, metric_of
+from kit.results.compare import compare, compare_steps, cv_table, metric_of
 from kit.training.runs import Run, load_run
 
 CLASSES = ["anna", "ben", "NA"]
@@ -314,3 +315,17 @@ def test_folds_by_another_metric_are_scored_anew(tmp_path):
     assert table.loc[0, "mean"] == pytest.approx(np.mean(scores)) and table.loc[0, "sd"] == pytest.approx(
         np.std(scores, ddof=1)
     )
+
+
+def test_each_step_is_against_the_one_before_and_corrected_for_all(tmp_path):
+    runs = [make_run(tmp_path, name, skill=skill) for name, skill in (("a", 1.0), ("b", 2.5), ("c", 2.5))]
+    steps = compare_steps(runs)
+    assert steps["name"].tolist() == ["a", "b", "c"] and math.isnan(steps.loc[0, "p"])
+    for row, pair in ((1, runs[:2]), (2, runs[1:])):
+        alone = compare(pair, pair[0].experiment["name"]).iloc[1]
+        assert steps.loc[row, ["delta", "low", "high", "p"]].tolist() == alone[["delta", "low", "high", "p"]].tolist()
+    assert steps["p_holm"].tolist()[1:] == pytest.approx(holm(steps["p"].to_numpy()[1:]))
+    assert steps["differs"].tolist() == [False, True, False]
+    assert steps["verdict"].tolist() == ["", "differs", "no difference shown"]
+    with pytest.raises(ValueError, match="^runs must hold at least 2 experiments, got 1$"):
+        compare_steps(runs[:1])

@@ -7,9 +7,19 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from kit.results.bootstrap import paired
+from kit.results.bootstrap import Interval, paired
 from kit.results.compare import difference
-from kit.results.lb import FELL, cv_rose_lb_fell, lb_table, spearman, to_html
+from kit.results.lb import (
+    FELL,
+    cv_rose_lb_fell,
+    fold_table,
+    lb_table,
+    rank_shake,
+    ranks_told,
+    shake_table,
+    spearman,
+    to_html,
+)
 from kit.training.runs import Run
 
 
@@ -124,3 +134,55 @@ def test_html_says_what_markdown_says():
 def test_the_reference_is_scipys():
     x, y = np.random.default_rng(1).normal(size=(2, 12))
     assert spearman(x, y).value == pytest.approx(stats.spearmanr(x, y).statistic)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "told"),
+    [
+        (
+            -0.17,
+            1.0,
+            "So few runs can't tell whether CV ranks as the leaderboard does: Spearman 0.90 [-0.17, 1.00] over 5",
+        ),
+        (
+            0.1,
+            1.0,
+            "CV ranks runs as the leaderboard does more often than by chance: Spearman 0.90 [0.10, 1.00] over 5",
+        ),
+        (-1.0, -0.1, "CV ranks runs against the leaderboard: Spearman 0.90 [-1.00, -0.10] over 5"),
+    ],
+)
+def test_a_rank_correlation_says_no_more_than_its_interval(low, high, told):
+    assert ranks_told(Interval(0.9, low, high), 5) == f"{told} runs"
+
+
+def test_a_fold_is_set_beside_the_public_score_of_each_run():
+    folds, public = {"a": [0.1, 0.3], "b": [0.2, 0.2], "c": [0.3, 0.1], "d": [9, 9]}, {"a": 0.2, "b": 0.3, "c": 0.7}
+    found = fold_table(folds, {**public, "d": np.nan})  # a run without a public score does not count
+    assert found["mean score"].tolist() == pytest.approx([0.2, 0.2])
+    assert found["Δ public − fold"].tolist() == pytest.approx([0.2, 0.2])
+    assert found["Spearman with public [95 %]"].tolist() == ["1.00 [-1.00, 1.00]", "-1.00 [-1.00, 1.00]"]
+
+
+def test_a_shake_up_by_hand(rows):
+    rows = rows.assign(private=[0.6, 0.5, 0.55, 0.4])
+    found = shake_table(rows, 100, 300)
+    assert found["name"].tolist() == ["base", "up", "fell"]  # the last has no public score
+    assert found["Δ"].tolist() == pytest.approx([0.05, -0.25, 0.05])
+    pooled = (0.55 * 100 + 0.6 * 300) / 400
+    expected = 1.96 * np.sqrt(pooled * (1 - pooled) * (1 / 100 + 1 / 300))
+    assert found["chance"][0] == pytest.approx(expected)
+    assert found["public rank"].tolist() == [2, 1, 3] and found["private rank"].tolist() == [1, 3, 2]
+    assert rank_shake(found) == pytest.approx((1 + 2 + 1) / 3 / 3)
+    lower = shake_table(rows.assign(metric="log_loss", higher_is_better="False"), 100, 300)
+    assert lower["public rank"].tolist() == [2, 3, 1] and lower["chance"].isna().all()
+
+
+def test_so_much_two_parts_differ_by_chance():
+    """95 % of differences of two shares of 100 and 300 rows, of 4,000 draws."""
+    rng, p = np.random.default_rng(0), 0.7
+    drawn = rng.binomial(300, p, 4000) / 300 - rng.binomial(100, p, 4000) / 100
+    rows = pd.DataFrame(
+        {"name": ["a"], "public": [p], "private": [p], "metric": "accuracy", "higher_is_better": "True"}
+    )
+    assert (np.abs(drawn) <= shake_table(rows, 100, 300)["chance"][0]).mean() == pytest.approx(0.95, abs=0.012)

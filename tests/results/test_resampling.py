@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kit.competition.metrics import METRICS, Metric
+from kit.competition.metrics import METRICS, Metric, as_metric
 from kit.competition.scores import accuracy, accuracy_terms, lwlrap
 from kit.results.bootstrap import interval, paired
 from kit.results.resampling import Contrast
@@ -29,15 +29,16 @@ def example(name, seed=0, n_rows=60, n_groups=9):
 def test_by_name_and_by_function_are_the_same(name):
     target, a, b, groups = example(name)
     called = Metric(lambda target, probability: METRICS[name].function(target, probability))
-    for clusters in (groups, None):
-        settings = {"seed": 3, "n_resamples": 40}
-        by_name, by_call = (paired(target, a, b, metric, clusters, **settings) for metric in (name, called))
-        assert vars(by_name) | {"p": 0} == pytest.approx(vars(by_call) | {"p": 0}, abs=1e-12)
-        by_name, by_call = (interval(target, a, metric, clusters, **settings) for metric in (name, called))
-        assert vars(by_name) == pytest.approx(vars(by_call), abs=1e-12)
-        assert paired(target, a, b, METRICS[name].function, clusters, **settings) == paired(
-            target, a, b, name, clusters, **settings
-        )
+    settings = {"clusters": groups, "seed": 3, "n_resamples": 40}
+    by_name, by_call, by_function = (
+        paired(target, a, b, metric, **settings) for metric in (name, called, METRICS[name].function)
+    )
+    assert vars(by_name) | {"p": 0} == pytest.approx(vars(by_call) | {"p": 0}, abs=1e-12) and by_function == by_name
+    by_name, by_call = (interval(target, a, metric, **settings) for metric in (name, called))
+    assert vars(by_name) == pytest.approx(vars(by_call), abs=1e-12)
+    sides = [(1.0, a[0]), (-1.0, b[0])]
+    by_name, by_call = (Contrast(target, sides, as_metric(metric), np.arange(60)) for metric in (name, called))
+    assert by_name.drawn(3, 40) == pytest.approx(by_call.drawn(3, 40), abs=1e-12)
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -87,11 +88,20 @@ def test_resamples_that_the_metric_refuses_are_left_out_by_sums_and_by_calls():
     assert (sums.n_weighted, calls.n_weighted) == (3, 6)
 
 
+def test_a_cluster_has_weight_where_either_prediction_has():
+    """Of three rows, A calls something in the first, B in the second."""
+    a, b = (np.where(np.arange(3)[:, None] == row, [[0.9, 0.1]], [[0.1, 0.1]]) for row in (0, 1))
+    contrast = Contrast(np.ones((3, 2), int), [(1.0, a), (-1.0, b)], METRICS["micro_precision"], np.arange(3))
+    assert (contrast.n_weighted, contrast.n_clusters, contrast.value) == (2, 3, 0)
+
+
 def test_inputs_stay_and_few_elements_at_once_change_nothing(monkeypatch):
     target, a, _, groups = example("micro_precision")
     kept = target.copy(), a.copy()
     whole = Contrast(target, [(1.0, a[0])], METRICS["micro_precision"], groups).drawn(7, 100)
+    weighted = Contrast(target, [(1.0, a[0])], METRICS["cmap"], groups).drawn(7, 30)  # sums may round otherwise
     monkeypatch.setattr("kit.results.resampling.ELEMENTS", 8 * 9)  # 8 resamples of 9 clusters
+    assert Contrast(target, [(1.0, a[0])], METRICS["cmap"], groups).drawn(7, 30) == pytest.approx(weighted, rel=1e-12)
     assert Contrast(target, [(1.0, a[0])], METRICS["micro_precision"], groups).drawn(7, 100).tolist() == whole.tolist()
     assert (target == kept[0]).all() and (a == kept[1]).all()
 

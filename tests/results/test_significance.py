@@ -37,6 +37,14 @@ def test_many_signs_are_drawn_and_agree_with_students_t():
     assert sign_flip_p(given, seed=3) == sign_flip_p(given, seed=3) != sign_flip_p(given, seed=5)
     assert sign_flip_p(given) == pytest.approx(stats.ttest_1samp(given, 0).pvalue, rel=0.15)
     assert sign_flip_p(np.ones(28)) == 1 / 2**14
+    assert sign_flip_p(given) == sign_flip_p(given, seed=0)
+
+
+def test_up_to_15_clusters_that_contribute_p_is_exact_and_above_drawn():
+    given = np.random.default_rng(4).normal(0.3, 1, 16)
+    assert sign_flip_p(given[:15], seed=1) == sign_flip_p(given[:15], seed=2)
+    assert sign_flip_p(given, seed=1) != sign_flip_p(given, seed=2)
+    assert sign_flip_p(np.append(given[:15], np.zeros(10**6)), seed=3) == sign_flip_p(given[:15])
 
 
 def test_without_a_difference_p_is_below_5_percent_in_at_most_5():
@@ -62,6 +70,9 @@ def test_the_bootstraps_p_is_5_percent_where_the_expanded_interval_ends():
     distribution = np.r_[np.full(below, -1.0), np.full(200_000 - below, 1.0)]
     assert bootstrap_p(distribution, 40) == pytest.approx(0.05, abs=1e-3)
     assert bootstrap_p(np.zeros(9), 40) == 1
+    # of 8 clusters, 7 degrees of freedom: t(0.975) = 2.3646, times sqrt(8 / 7) = 2.5279, beyond which 0.005737 are
+    distribution = np.r_[np.full(574, 1.0), np.full(99_426, -1.0)]
+    assert bootstrap_p(distribution, 8) == pytest.approx(0.05, abs=1e-3)
 
 
 def test_the_expanded_level_by_hand():
@@ -73,5 +84,5 @@ def test_the_expanded_level_by_hand():
 def test_holm_by_hand():
     # sorted 0.01, 0.02, 0.03, 0.04 times 4, 3, 2, 1: 0.04, 0.06, 0.06, 0.04, never falling: 0.04, 0.06, 0.06, 0.06
     assert holm([0.02, 0.01, 0.04, 0.03]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
-    assert holm([0.5, 0.9]) == pytest.approx([1, 1])
+    assert holm([0.8, 0.9]) == pytest.approx([1, 1])  # and not 1.6
     assert len(holm([])) == 0

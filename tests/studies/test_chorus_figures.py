@@ -11,8 +11,8 @@ import soundfile
 import torch
 
 from kit.data.features import LogMel
+from kit.results.bootstrap import Difference
 from kit.studies import chorus_figures
-from kit.studies.recording_figures import mel_bin
 
 NAN = float("nan")
 
@@ -36,8 +36,14 @@ def test_bars_count_calls_and_classes_without_any():
     calls = pd.DataFrame({"clips": [5, 2, 0], "windows": [0, 3, 1]}, index=["x", "y", "z"])
     above, below = chorus_figures.class_bars(calls).axes
     assert [bar.get_height() for bar in above.patches] == [5, 2, 0]
-    assert below.get_title(loc="left") == "windows a class: 1 of 3 classes have none"
+    assert below.get_title(loc="left") == "Windows a class: 1 of 3 classes have none"
     assert [text.get_text() for text in below.get_xticklabels()] == ["x", "y", "z"]
+
+
+def test_without_annotated_windows_there_are_bars_of_clips_alone():
+    calls = pd.DataFrame({"clips": [5, 2], "windows": [0, 0]}, index=["x", "y"])
+    (axes,) = chorus_figures.class_bars(calls).axes
+    assert axes.get_title(loc="left") == "Clips a class: 0 of 2 classes have none"
 
 
 def test_each_site_has_its_mean_spectrum_less_its_level(store):
@@ -49,10 +55,14 @@ def test_each_site_has_its_mean_spectrum_less_its_level(store):
     assert list(lines) == ["clips", "site S1", "soundscapes"]
     assert np.allclose(lines["site S1"], 2 * (np.arange(8) - 3.5))
     assert "kHz" in axes.get_xlabel() and "nats" in axes.get_ylabel()
+    # Row n has n times its bins' numbers, 3.5 less: of the ends 2 · 3.5 and 3 · 3.5, which differ by 3.5.
+    assert axes.get_title(loc="left").startswith("Sites differ by up to 3.5 nats, most at ")
 
 
-def test_bins_lie_where_boxes_are_drawn(store):
-    assert np.allclose(mel_bin(chorus_figures.bin_hz(store.mel), store.mel), np.arange(8))
+def test_of_one_site_it_is_told_how_clips_differ(store):
+    columns = {"id": ["c", "b"], "site": ["ana", "site S1"], "source": ["clip", "soundscape"]}
+    axes = chorus_figures.site_spectra(SimpleNamespace(train=pd.DataFrame(columns), unlabelled=None), store).axes[0]
+    assert axes.get_title(loc="left").startswith("Soundscapes and clips differ by up to 7.0 nats, most at ")
 
 
 def test_rows_are_shown_with_what_calls(store):
@@ -79,3 +89,16 @@ def test_confusion_leaves_out_classes_that_never_call():
     axes = chorus_figures.confusion(share).axes[0]
     assert axes.images[0].get_array().shape == (2, 2) and axes.images[0].get_clim() == (0, 1)
     assert [text.get_text() for text in axes.get_yticklabels()] == ["x", "y"]
+    title = "A class ranks at 0.85 where it calls, at 0.55 where another does (medians)"
+    assert axes.get_title(loc="left") == title, "of 0.9 and 0.8, of 0.6 and 0.5"
+
+
+@pytest.mark.parametrize(("metric", "better", "arrow"), [("roc_auc", 1, "better →"), ("log_loss", 2, "← better")])
+def test_gains_are_drawn_with_which_way_is_better(metric, better, arrow):
+    ends = {"a": (0.2, 0.1, 0.3), "b": (-0.1, -0.2, -0.05), "c": (0.0, -0.1, 0.1), "d": (-0.3, -0.4, -0.1)}
+    changes = {name: Difference(*values, p=0.5) for name, values in ends.items()}
+    axes = chorus_figures.gains(changes, metric).axes[0]
+    title = f"{better} of 4 changes are better than what they change, by their own intervals"
+    assert axes.get_title(loc="left") == title
+    assert axes.get_xlabel().endswith(arrow) and "uncorrected" in axes.get_xlabel()
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["d", "c", "b", "a"]

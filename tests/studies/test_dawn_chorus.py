@@ -82,12 +82,12 @@ def test_one_fold_of_two_holds_out_the_soundscapes(world):
 
 def test_the_jump_is_told_on_the_classes_that_both_parts_have(world):
     good, bad = run_of(world, 2.0), run_of(world, 0.0, "bad", rows=slice(FILES, None))
-    table = dawn_chorus.jump_table(good, {"same": good, "bad": bad}, world).set_index("rows")
-    assert table["n"].tolist() == [FILES, *[FILES * WINDOWS] * 3]
+    table = dawn_chorus.jump_table(good, {"same": good, "bad": bad}, world).set_index("scored on").astype(str)
+    assert table["rows"].astype(int).tolist() == [FILES, *[FILES * WINDOWS] * 3]
     target, said = good.target[FILES:, :2], good.probability[FILES:, :2]
-    assert table.loc["windows", "roc_auc"].startswith(f"{METRICS['roc_auc'](target, said):.3f} [")
-    assert table.loc["same", "against windows"] == "+0.000 [+0.000, +0.000]"
-    assert table.loc["bad", "against windows"].startswith("-0.") and table.loc["clips", "against windows"] == ""
+    assert table.loc["windows", "roc_auc (95 %)"].startswith(f"{METRICS['roc_auc'](target, said):.3f} [")
+    against = table["against windows (95 %)"]
+    assert against["same"] == "+0.000 [+0.000, +0.000]" and against["bad"].startswith("-0.") and against["clips"] == ""
 
 
 def test_clips_that_do_not_count_in_a_run_s_score_are_told_all_the_same(world, tmp_path):
@@ -101,15 +101,25 @@ def test_clips_that_do_not_count_in_a_run_s_score_are_told_all_the_same(world, t
 def test_windows_that_another_run_never_holds_out_are_left_out(world):
     some = run_of(world, 1.0, "some", rows=slice(FILES, FILES + 6 * WINDOWS))
     table = dawn_chorus.jump_table(run_of(world, 1.0), {"some": some}, world)
-    assert table["n"].tolist() == [FILES, FILES * WINDOWS, 6 * WINDOWS]
+    assert table["rows"].tolist() == [FILES, FILES * WINDOWS, 6 * WINDOWS]
+
+
+def test_two_experiments_are_told_side_by_side_with_a_verdict(world):
+    """The gain is kit.compare's own; no cell of what is shown is empty of meaning, or NaN."""
+    runs = [run_of(world, 0.3, "weak"), run_of(world, 3.0, "strong")]
+    table, gain = dawn_chorus.gain_table(runs, "weak")
+    assert table.columns.tolist() == ["experiment", "seeds", "mean roc_auc", "gain over weak (95 %)", "verdict"]
+    assert table["experiment"].tolist() == ["weak", "strong"] and table["verdict"].tolist() == ["", "differs"]
+    assert table["gain over weak (95 %)"].tolist() == ["", str(gain)] and not table.isna().any(axis=None)
+    assert gain.delta == pytest.approx(table["mean roc_auc"][1] - table["mean roc_auc"][0]) and gain.low > 0
 
 
 def test_a_part_is_told_by_its_name_and_kept_for_its_gain(world):
     run = run_of(world, 1.0)
     table, kept = dawn_chorus.parts_table(run, (Smooth((0.0, 1.0, 0.0)), Smooth((1.0, 0.1, 1.0))), world)
     assert table["part"].tolist() == ["Smooth", "Smooth"] and kept == ()
-    assert table["gain"][0] == "+0.000 [+0.000, +0.000]" and not table["kept"].any()
-    assert table["gain"][1].startswith("-0."), "windows are drawn one by one here: neighbours tell nothing"
+    assert str(table["gain"][0]) == "+0.000 [+0.000, +0.000]" and not table["kept"].any()
+    assert table["gain"][1].delta < 0, "windows are drawn one by one here: neighbours tell nothing"
 
 
 def test_a_second_run_scores_what_is_predicted_of_the_hidden_test(tmp_path, monkeypatch):

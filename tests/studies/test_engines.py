@@ -50,11 +50,15 @@ def test_a_rate_is_rows_by_seconds_and_engines_take_turns(voices, small_run, mon
 
 
 def test_bars_are_medians():
-    table = pd.DataFrame({"run": "a", "engine": ["x", "y"] * 3, "round": [0, 0, 1, 1, 2, 2],
+    table = pd.DataFrame({"run": "a", "engine": ["PyTorch", "OpenVINO"] * 3, "round": [0, 0, 1, 1, 2, 2],
                           "rows_a_second": [1.0, 20.0, 3.0, 30.0, 50.0, 10.0]})  # fmt: skip
     axes = rate_bars(table).axes[0]
     assert [bar.get_height() for bar in axes.patches] == [3.0, 20.0]
     assert axes.get_ylabel() == "rows a second" and [line.get_ydata().tolist() for line in axes.lines][0] == [1, 3, 50]
+    assert axes.get_title("left") == "a: no engine is plainly faster than PyTorch"
+    faster = table.assign(run="b", rows_a_second=[4.0, 20.0, 5.0, 30.0, 6.0, 25.0])  # medians 5 and 25
+    axes = rate_bars(pd.concat([table, faster])).axes[0]
+    assert axes.get_title("left").endswith("\nb: OpenVINO 5.0 times PyTorch's speed")
     plt.close("all")
 
 

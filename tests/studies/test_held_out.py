@@ -12,7 +12,7 @@ from kit.data.store import pack
 from kit.demos.digits import make_digits
 from kit.presets import image_preset
 from kit.results.bootstrap import paired
-from kit.studies.held_out import error_table, held_out
+from kit.studies.held_out import error_reading, error_table, fitted, held_out, nll_reading, told
 from kit.training.crossval import crossval
 
 
@@ -21,7 +21,7 @@ def trained(tmp_path_factory):
     """none and input, two seeds, on 60 digits."""
     work = tmp_path_factory.mktemp("images")
     competition = open_competition(make_digits(work / "digits", 60))
-    none = image_preset("tiny", 8, 1).but(name="none", loop__epoch_steps=25, folds__n=5)
+    none = image_preset("tiny", 8, 1).but(name="none", loop__epoch_steps=25, folds__n=1)
     mixed = none.but(name="input", mix=Mixup("input", alpha=1.0))
     runs = crossval(
         [none, mixed], competition, work / "runs", seeds=(0, 1), folds=(0,), cache=work / "cache", n_jobs=1, threads=1,
@@ -61,6 +61,38 @@ def test_the_table_by_hand(trained):
     found = paired(runs[0].target, *seeds, "accuracy")
     assert (row["delta_low"], row["delta_high"]) == pytest.approx((-100 * found.high, -100 * found.low))
     assert table.at["none", "delta"] == 0 and not table.at["none", "differs"]
+
+
+def test_tables_to_read_have_no_nan_and_the_tables_numbers(trained):
+    trained_runs, store = trained
+    table = error_table([held_out(run, store) for run in trained_runs], "none")
+    errors, nlls = error_reading(table), nll_reading(table)
+    assert not errors.isna().any(axis=None) and not nlls.isna().any(axis=None)
+    none, mixed = table.to_dict("records")
+    assert errors["test error (%)"][0] == f"{none['error']:.2f} [{none['low']:.2f}, {none['high']:.2f}]"
+    assert errors["sd of Δ over seeds"].tolist() == ["", f"{mixed['spread']:.2f}"]
+    assert errors["Δ [95 %, uncorrected]"][1].startswith(f"{mixed['delta']:+.2f} [{mixed['delta_low']:+.2f}, ")
+    assert nlls["NLL (nats)"].tolist() == [f"{none['nll']:.3f}", f"{mixed['nll']:.3f}"]
+    marked = table.assign(differs=[False, True], delta=[0.0, -1.0], nll_differs=[False, True], nll_delta=[0.0, 0.1])
+    assert error_reading(marked)["verdict (Holm)"].tolist() == ["", "better"]
+    assert nll_reading(marked)["verdict (Holm)"].tolist() == ["", "worse"]
+    assert error_reading(marked.assign(differs=False))["verdict (Holm)"].tolist() == ["", "not told apart"]
+
+
+def test_how_a_run_was_fitted_is_told_from_its_log(trained):
+    found = fitted(trained[0])
+    log = pd.read_csv(trained[0][1].folder / "fold0/log.csv").iloc[-1]
+    assert found["seed"].tolist() == [0, 1, 0, 1] and (found["updates"] == 50).all()
+    assert found["training accuracy, last epoch"][1] == f"{log['train_accuracy']:.3f}"
+
+
+def test_a_line_tells_two_runs_apart(trained):
+    runs, store = trained
+    ours, theirs = held_out(runs[2], store), held_out(runs[0], store)
+    wrong = [100 * (run.probability.argmax(1) != run.target).mean() for run in (ours, theirs)]
+    line = told(ours, theirs)
+    assert line.startswith(f"input {wrong[0]:.2f} %, none {wrong[1]:.2f} % of 1,737 test images wrong: ")
+    assert f": {wrong[0] - wrong[1]:+.2f} [" in line
 
 
 def test_other_rows_and_unknown_labels_are_refused(trained, voices, tmp_path):

@@ -28,7 +28,8 @@ def test_grey_images_are_on_the_scale_of_black_and_white():
 
 def test_a_curve_for_each_experiment():
     table = pd.DataFrame({"t": [0.0, 0.5, 1.0], "none": [0.9, 0.8, 0.9], "input": [0.8, 0.5, 0.8]})
-    axes = image_figures.confidence(table, 10).axes[0]
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["none", "input"]
+    figure = image_figures.confidence(table, "Less sure between")
+    axes = figure.axes[0]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["none", "input"]
     assert axes.lines[1].get_ydata().tolist() == [0.8, 0.5, 0.8]
-    assert "10 pairs" in axes.get_title(loc="left") and axes.get_xlabel() and axes.get_ylabel()
+    assert axes.get_title(loc="left") == "Less sure between" and axes.get_xlabel() and axes.get_ylabel()

@@ -8,7 +8,7 @@ import pytest
 
 from kit.competition.labels import known_matrix
 from kit.competition.metrics import lwlrap
-from kit.studies.soundscapes import change_table, leaderboard_difference, published_table
+from kit.studies.soundscapes import change_table, leaderboard_difference, published_table, stage_table
 from kit.training.runs import load_run
 
 
@@ -59,7 +59,17 @@ def test_the_mean_of_several_runs_is_compared(runs, rainforest):
     assert half.delta == pytest.approx(whole.delta / 2)
 
 
-def test_the_published_table_has_a_row_a_setting_and_mixup():
-    table = published_table().set_index(["setting", "mixup"])
+def test_the_published_table_has_a_row_a_stage_and_mixup():
+    table = published_table().set_index(["stage", "mixup"])
     assert len(table) == 10 and table.index.is_unique
-    assert table.loc[("pseudo labels 2", "last layer")].tolist() == [0.9589, 0.657, 0.942]
+    last = "pseudo 0.5 + focal + positive decay"
+    assert table.loc[(last, "last layer")].tolist() == ["0.9589", "0.657", "0.942"]
+    assert table.loc[("sampled negatives", "usual")].tolist() == ["0.8352", "not told", "0.833"]
+
+
+def test_a_stage_stands_beside_its_published_row(runs, rainforest, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    table = stage_table({"image division": {"usual": runs["right"], "mine": runs["guess"]}}, rainforest)
+    assert table["CV"][0].startswith("1.000 [") and table["public"][0] == "1.000"
+    assert table["RFCX CV"].tolist() == ["0.8347", ""] and table["RFCX LB"][0] == "0.792"
+    assert not table.isna().any(axis=None)

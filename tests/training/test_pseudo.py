@@ -9,7 +9,7 @@ import torch
 
 from kit.competition.folds import Folds, make_folds
 from kit.data.features import LogMel
-from kit.data.store import pack
+from kit.data.store import Store, pack
 from kit.experiment import Experiment
 from kit.models.net import Net
 from kit.models.sed import ClassAttention
@@ -136,6 +136,21 @@ def test_a_fold_gets_no_pseudo_label_of_its_own_recordings(labels, forest):
         found = pseudo_rows(labels, forest, train_rows[folds != fold], train_rows[folds == fold])
         assert not set(found["row"]) & set(train_rows[folds == fold])
         assert len(found) == (table["fold"] != fold).sum()
+
+
+def test_with_folds_by_site_no_test_recording_of_a_held_out_site_has_labels(tmp_path):
+    """Row 0, of site A, is held out; of the test rows c is of A, d of B, e of the held-out recording's group."""
+    table = {
+        "id": list("abcde"), "split": ["train"] * 2 + ["test"] * 3,
+        "site": list("ABABB"), "group": ["g", "h", "i", "j", "g"],
+    }  # fmt: skip
+    store = Store(tmp_path, None, pd.DataFrame(table), "mel", ("x",), None)
+    round_one = pd.DataFrame(
+        {"id": list("abcde"), "label": "x", "fold": [0, 1, TEST, TEST, TEST], "start": 0, "end": 10}
+    )
+    round_one.to_parquet(path := tmp_path / "round.parquet")
+    for by, expected in (("site", [1, 3]), ("group", [1, 2, 3]), ("", [1, 2, 3])):
+        assert pseudo_rows(path, store, [1], [0], by)["row"].tolist() == expected, by
 
 
 def test_other_folds_than_the_teachers_are_refused(labels, forest, teachers, tmp_path):

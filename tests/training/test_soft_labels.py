@@ -14,6 +14,7 @@ from kit.competition.metrics import METRICS
 from kit.data.batch import Batch
 from kit.data.batches import generator_for
 from kit.data.features import LogMel
+from kit.data.hidden import groups_of
 from kit.data.mix_plan import MixPlan
 from kit.data.store import Store
 from kit.experiment import Experiment
@@ -30,9 +31,7 @@ from kit.training.soft_labels import (
     SoftLabels,
     SoftRows,
     confidence_weight,
-    groups_of,
     held_out_key,
-    hidden_rows,
     soft_rows,
 )
 from kit.training.soft_rounds import UNLABELLED, label_report, make_soft_labels, sharpened, unlabelled_probability
@@ -119,17 +118,6 @@ def test_a_key_names_a_set_of_rows():
     assert held_out_key(["a"], "source") != held_out_key(["a"], "site")
 
 
-def test_rows_of_a_held_out_site_or_group_are_hidden():
-    """Row 0 is held out; 1 is of its group, 2 of its site, 3 of neither, 4 and 5 of no site, of which 5 is held out."""
-    table = {"id": list("abcdef"), "group": list("xxyzvw"), "site": ["s", "t", "s", "t", None, None]}
-    store = SimpleNamespace(index=pd.DataFrame(table))
-    for by, expected in (("group", [True, False, False, False]), ("site", [True, True, False, False])):
-        assert hidden_rows(store, np.array([1, 2, 3, 4]), [0], by).tolist() == expected
-    assert hidden_rows(store, np.array([3, 4]), [0, 5], "site").tolist() == [False, True], "as Folds sees them"
-    with pytest.raises(ValueError, match=r"folds must be by a column of the store \(id, group, site\), got 'source'"):
-        hidden_rows(store, np.array([3]), [0], "source")
-
-
 @pytest.fixture(scope="module")
 def sited(windows):
     """The same of three sites, each of which has labelled recordings, and two a recording that nobody labelled."""
@@ -161,12 +149,6 @@ def test_a_label_of_a_row_of_a_held_out_site_is_refused(sited, labels, tmp_path)
     odd = changed(labels, tmp_path / "odd.parquet", lambda t: t[t["id"].isin(["f6_5"])].assign(fold=key))
     with pytest.raises(LeakError, match="odd.parquet: 'f6_5' is of a group or site that is held out, and has labels"):
         soft_rows(odd, sited, train_rows[~of_site], train_rows[of_site], "site")
-
-
-def test_a_row_without_a_group_is_one_of_its_own(windows):
-    alone = windows.index.assign(group=None).iloc[:2]
-    assert groups_of(SimpleNamespace(index=alone), [0, 1]).tolist() == ["row f0_5", "row f0_10"]
-    assert groups_of(SimpleNamespace(index=alone.drop(columns="group")), [1]).tolist() == ["row f0_10"]
 
 
 def test_labels_are_the_mean_over_runs_of_the_folds_own_nets(labels, teachers, windows):

@@ -23,14 +23,16 @@ import json, re, sys, time
 from pathlib import Path
 from kit.competition.metrics import METRICS
 from kit.data.store import open_store
-from kit.presets import recording_preset
+from kit.models.conformer import Conformer
+from kit.presets import soundscape_preset
 from kit.training.fit import fit
 
 store = open_store(sys.argv[1])
 rows = store.rows("train")
-experiment = recording_preset("demo").but(
-    name="true", features=store.mel, crop_frames=312, loop__epochs=1, loop__epoch_steps=int(sys.argv[3]),
-    loop__batch_size=32, loop__precision="fp32",
+small = Conformer(width=16, layers=1, heads=2, ff_width=32, kernel_size=5, frame_stack=8)
+experiment = soundscape_preset("demo").but(
+    name="true", features=store.mel, crop_frames=309, net__backbone=small, loop__epochs=1, loop__batch_size=32,
+    loop__epoch_steps=int(sys.argv[3]), loop__precision="fp32",
 )
 fit(experiment, store, rows[:-739], rows[-739:], sys.argv[2], metric=METRICS["roc_auc"], progress=False)
 peak_kb = int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
@@ -82,7 +84,7 @@ def true_store(tmp_path) -> Path:
 
 @pytest.mark.nightly
 def test_2026_trains_200_batches_within_the_limit(true_store, tmp_path):
-    """In a process that does nothing else."""
+    """In a process that does nothing else, whose net is small: what is measured is the data's memory, not a net's."""
     assert (true_store / "features.bin").stat().st_size > 10 * 10**9
     command = [sys.executable, "-c", TRAIN, str(true_store), str(tmp_path / "run"), str(BATCHES)]
     environment = {**os.environ, "OMP_NUM_THREADS": "2", "CUDA_VISIBLE_DEVICES": ""}
