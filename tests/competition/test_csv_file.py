@@ -19,7 +19,7 @@ def test_fields_are_text_by_the_line_that_their_row_starts_on(tmp_path):
         ("id,label\n", "must have a header and at least one row"),
         ("id,a,b,a\n1,2,3,4\n", "line 1: a column is named twice: 'a' of id, a, b, a"),
         ("id;a\n1;2\n", "line 1: must have commas between its fields, got ';'"),
-        ("id\ta\n1\t2\n", "line 1: must have commas between its fields, got '..t'"),
+        ("id\ta\n1\t2\n", "line 1: must have commas between its fields, got '.t'"),
         ("id,a\n1,2\n3\n", "line 3: must have 2 fields, got 1"),
         ('id,a\n1,"2\n', "line 2: not a UTF-8 CSV"),
     ],

@@ -76,7 +76,7 @@ FAULTS = {
     "a FLAC cut in its header": (lambda path: cut(".flac", 1.0)(path)[:30], "must be readable by soundfile"),
     "an OGG cut in its header": (lambda path: cut(".ogg", 1.0)(path)[:100], "must be as long as its header says"),
     "a WAV of no samples": (wav(wave=WAVE[:0]), "must hold at least one sample"),
-    "a FLAC of no samples": (lambda path: flac_of(0)(path)[:60], "must say in its header how long it is"),
+    "a FLAC of no samples": (lambda path: flac_of(0)(path)[:60], "must be readable by soundfile"),
     "a FLAC that promises 2 ** 36": (flac_of(2**36 - 1), "must be of at most 268,435,456 samples, got {} of 68,719,47"),
     "a FLAC that promises more than there is": (flac_of(2000), "must be "),
     "a WAV that promises more than there is": (wav_with(40, "<I", 2**31), "must be as long as its header says"),

@@ -295,6 +295,7 @@ def test_padded_frames_of_each_view_are_its_own_mean(waves):
         torch.testing.assert_close(mel[~mask], mean.expand(int((~mask).sum()), 40), atol=1e-4, rtol=0)
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more than one core can run
 def test_loader_in_this_process_and_in_two_workers_serves_the_same(store):
     dataset = training_set(store, augment=(SpecAugment(),))
     batches = EpochBatches(torch.zeros(len(dataset)), 16)

@@ -27,7 +27,7 @@ def code_cells(path):
 
 def test_notebooks_run_and_leave_submissions_that_are_accepted(executed, voices, rainforest, chorus):
     ledger = read_ledger(executed / "submissions/ledger.csv")
-    assert {*LADDER, "image", "blend"} <= set(ledger["name"])
+    assert {*LADDER, "blend"} <= set(ledger["name"])
     assert ledger["cv"].notna().all()
     scored = ledger["competition"] != chorus.folder.name  # whose test is empty until its second run
     assert ledger[scored][["public", "private"]].notna().all(axis=None)
@@ -36,7 +36,7 @@ def test_notebooks_run_and_leave_submissions_that_are_accepted(executed, voices,
     for file, name in zip(ledger["file"], ledger["competition"], strict=True):
         check_submission(executed / file, known[name])
     runs = executed / f"runs/{voices.folder.name}-tiny"
-    assert {f"{name}-s0" for name in (*LADDER, "image")} <= {path.name for path in runs.glob("*-s0")}
+    assert {f"{name}-s0" for name in LADDER} <= {path.name for path in runs.glob("*-s0")}
     assert len(pd.read_csv(runs / "simple-s0/fold0/log.csv")) == preset("tiny").loop.epochs
 
 

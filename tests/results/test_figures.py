@@ -153,6 +153,14 @@ def test_the_best_epoch_is_marked_by_the_metrics_direction(tmp_path):
     assert score.get_ylabel() == "log_loss    ← better"
 
 
+def test_a_run_on_all_rows_has_curves_without_a_mark(tmp_path):
+    run = learned(tmp_path / "all")
+    path = run.folder / "fold0/log.csv"
+    pd.read_csv(path, index_col=0).assign(valid_score=np.nan, valid_loss=np.nan).to_csv(path)
+    _, score, _ = figures.learning_curves([run]).axes
+    assert [len(line.get_xdata()) for line in score.lines] == [2, 2], "validation, all NaN, and training"
+
+
 def test_a_spectrogram_has_its_frequencies_where_its_bins_peak():
     mel = LogMel()
     axes = figures.spectrograms([torch.zeros(9, 40)], ["a"], columns=1, mel=mel).axes[0]

@@ -42,10 +42,11 @@ def learning_curves(runs: Sequence[Run | str | Path], metric: MetricLike | None 
 def _draw_logs(logs: list[pd.DataFrame], axes: dict[str, Axes], style: dict, metric: Metric, name: str) -> None:
     color = style["color"]
     for fold, log in enumerate(logs):
-        best = (log["valid_score"] * metric.sign).idxmax()
         axes["loss"].plot(log["step"], log["valid_loss"], color=color, lw=1, alpha=0.8)
         axes["score"].plot(log["step"], log["valid_score"], color=color, lw=1, alpha=0.8, label=None if fold else name)
-        axes["score"].plot(log["step"][best], log["valid_score"][best], color=color, marker=style["marker"], ms=5)
+        if log["valid_score"].notna().any():  # a run on all rows has none
+            best = (log["valid_score"] * metric.sign).idxmax()
+            axes["score"].plot(log["step"][best], log["valid_score"][best], color=color, marker=style["marker"], ms=5)
     training = pd.concat(logs).groupby("step").mean()
     axes["loss"].plot(training.index, training["loss"], "--", color=color, lw=1.5)
     if metric.name == "accuracy":

@@ -14,7 +14,7 @@ MARKERS = "os^Dv<P"
 FELL_COLOR = "#d55e00"  # of what is to be noticed
 # Places in COLORS of the notebooks' own runs: a ladder and a list of mixups are never in one figure.
 PLACES = {
-    "simple": 0, "conformer": 1, "attention": 2, "margin": 3, "masks": 4, "longer": 5, "image": 6,
+    "simple": 0, "conformer": 1, "attention": 2, "margin": 3, "longer": 4, "masks": 5, "spread": 6,
     "none": 0, "input": 1, "manifold": 2, "last_layer": 3, "lpc": 4, "lpc_input": 5,
 }  # fmt: skip
 
