@@ -52,7 +52,7 @@ def mixups(start: Experiment, has_audio: bool, order: int = 16) -> list[Experime
 
 def budget(start: Experiment, updates: int, width: int = 96) -> Experiment:
     """The preset's Conformer at this width, without masks or dropout, for so many updates and no early stopping."""
-    epochs = min(EPOCHS, max(1, updates // 100))
+    epochs = min(EPOCHS, max(2, updates // 100))
     return start.but(
         augment=(), net__backbone__width=width, net__backbone__ff_width=2 * width, net__backbone__frame_stack=4,
         net__backbone__dropout=0.0, loop__epochs=epochs, loop__epoch_steps=updates // epochs, loop__patience=epochs,
