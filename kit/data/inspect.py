@@ -91,10 +91,14 @@ def summaries(store: Store, rows: list[int] | np.ndarray) -> np.ndarray:
 
 
 def _aucs(answers: np.ndarray, said: np.ndarray) -> np.ndarray:
-    """The area under the ROC curve of each column (N, K): Mann and Whitney's share of pairs in the right order."""
+    """The area under the ROC curve of each column (N, K): Mann and Whitney's share of pairs in the right order.
+
+    NaN where a column has one of the two answers alone.
+    """
     positive = answers.sum(0)
     ranks = (rankdata(said, axis=0) * answers).sum(0) - positive * (positive + 1) / 2
-    return ranks / (positive * (len(answers) - positive))
+    pairs = positive * (len(answers) - positive)
+    return np.divide(ranks, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
 
 
 def _suspicion(score: np.ndarray, shuffled: np.ndarray) -> Suspicion:

@@ -1,4 +1,4 @@
-"""How well are words told apart after five examples each: LPC nets and prototypes beside two ways of the field.
+"""How well are words told apart after five examples each: LPC views beside TEEN and a frozen net from ImageNet.
 
     python -m kit.studies.few_shot --data path/to/keywords40 --out docs/few_shot.md
 
@@ -77,11 +77,13 @@ def page(sessions: Sessions, facts: pd.DataFrame, splits: Sequence[Split], comma
     pairs = [*PAIRS, ("LPC net", LONGER.name)] if LONGER.name in sessions.predicted else PAIRS
     first = next(iter(sessions.predicted))
     n_trainings, n_draws = sessions.predicted[first].shape[:2]
+    held = f"of {len(splits)} folds, each by nets that held it out"
+    tested = held if len(splits) > 1 else f"({splits[0].source})"
     pieces = [
         f"# Few-shot keywords\n\n{__doc__.splitlines()[0]} Made by\n`python -m kit.studies.few_shot {command}`.\n",
         f"{protocol.n_base} base words, then {protocol.sessions} sessions of {protocol.ways} words with "
-        f"{protocol.shots} shots each; {len(sessions.rows):,} test clips ({splits[0].source}"
-        f"{', and so on' if len(splits) > 1 else ''}). Of each net {n_trainings * len(splits)} trainings, {n_draws} "
+        f"{protocol.shots} shots each; {len(sessions.rows):,} test clips {tested}. Of each net "
+        f"{n_trainings * len(splits)} trainings, {n_draws} "
         f"draws of the shots. Intervals are 95 % bootstraps over {speakers} of the mean over draws and trainings, not "
         "corrected; p is after Holm's correction for the table.\n",
         "## The nets\n",

@@ -78,3 +78,10 @@ def test_too_few_rows_raise_no_suspicion_and_no_error(store):
 def test_a_summary_is_the_mean_and_the_deviation_of_each_bin(store):
     values = store.features[20:30].numpy()
     assert summaries(store, [2])[0] == pytest.approx([*values.mean(0), *values.std(0)], rel=1e-5)
+
+
+def test_an_auc_of_one_answer_alone_is_nan_without_a_warning():
+    answers = np.array([[0.0, 1.0, 0.0], [0.0, 1.0, 1.0]])
+    assert np.array_equal(
+        _aucs(answers, np.array([0.2, 0.7])[:, None].repeat(3, 1)), [np.nan, np.nan, 1.0], equal_nan=True
+    )
