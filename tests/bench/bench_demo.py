@@ -38,7 +38,7 @@ def watch(monkeypatch, owner, name: str, spent: dict, part: str) -> None:
     monkeypatch.setattr(owner, name, timed)
 
 
-@pytest.mark.benchmark(group="a fold of the demo, 90 updates and two validations")
+@pytest.mark.benchmark(group=f"a fold of the demo, {2 * preset('demo').loop.epoch_steps} updates and two validations")
 def test_demo_fold(benchmark, tmp_path, monkeypatch):
     competition = open_competition(make_voices(tmp_path / "voices"))
     store = pack(competition, tmp_path / "cache", progress=False)
