@@ -48,8 +48,8 @@ def add_notebooks(command) -> None:
     added.add_argument(
         "--preset",
         default="quick",
-        help="how long to train: tiny, demo, quick or full (default quick: "
-        "two CPU cores and under an hour; full: a GPU and an evening)",
+        help="how long to train: tiny, demo, quick or full (default quick: on two CPU cores under an hour for short "
+        "clips with one label, hours for recordings; full: for a GPU, and not yet timed)",
     )
     with_notebooks(added)
 

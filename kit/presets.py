@@ -30,7 +30,7 @@ def preset(name: str) -> Experiment:
     """The experiment to start from for sounds with one label: a Conformer, the mean, a linear head.
 
     "tiny" is for tests, "demo" for the demo on two cores, "quick" for thousands of clips on two cores in under an hour,
-    "full" for a GPU and an evening. Raises ValueError listing the presets.
+    "full" for a GPU, not yet timed. Raises ValueError listing the presets.
     """
     return _chosen(_sounds(), name)
 

@@ -23,6 +23,7 @@ CORE = {  # of each module the tests that must catch its mutants, where not test
     "results/significance": (),
     "results/resampling": ("results/test_resampling.py", "results/test_bootstrap.py"),
     "results/bootstrap": ("results/test_bootstrap.py", "results/test_resampling.py"),
+    "results/weighted_scores": (),
     "results/weighted_auc": ("results/test_weighted_auc.py", "results/test_resampling.py"),
     "results/compare": (),
     "competition/scores": (),
@@ -35,13 +36,13 @@ CORE = {  # of each module the tests that must catch its mutants, where not test
     "training/losses": (),
     "training/loss_sums": (),
     "training/checkpoint": (),
-    "training/loop": ("training/test_fit.py", "training/test_loop.py"),
+    "training/loop": ("training/test_fit.py", "test_experiment.py"),
     "training/step": ("training/test_step.py", "training/test_fit.py"),
     "training/fit": (),
     "training/pseudo": (),
     "results/check": (),
     "results/ledger": (),
-    "kaggle/sending": ("kaggle/test_sending.py",),
+    "kaggle/sending": ("kaggle/test_commands.py", "kaggle/test_kills.py"),
     "studies/prototypes": (),
 }
 CAUGHT = ("killed", "timeout", "segfault")

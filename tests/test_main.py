@@ -12,6 +12,7 @@ import pytest
 from kit import commands
 from kit.__main__ import main, version
 from kit.demos.digits import make_digits
+from kit.notebooks import numbered
 from kit.presets import NAMES
 from kit.results.ledger import read_ledger
 
@@ -190,7 +191,10 @@ def test_run_names_notebooks_that_the_folder_suits(tmp_path, monkeypatch, capsys
 
 
 def test_the_demo_says_first_what_it_will_do(voices_folder, monkeypatch, capsys, tmp_path):
-    asked, kept = [], tmp_path / "seconds.json"
+    asked, kept, measured = [], tmp_path / "seconds.json", tmp_path / "measured.json"
+    seconds = {path.stem: 20.0 for path in numbered()}
+    measured.write_text(json.dumps({"day": "2026-11-27", "cores": 2, "seconds": seconds}))
+    monkeypatch.setattr("kit.durations.FILE", measured)
     monkeypatch.setattr(commands, "run_notebooks", lambda _, preset, paths, options: asked.append(paths) or {"01": 7.0})
     monkeypatch.setattr("kit.demos.demo.make_voices", lambda folder: voices_folder)
     for more, n in {"": 5, "--all": 10, "--only 06,07": 2}.items():

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -147,3 +148,11 @@ def test_a_type_checker_sees_what_a_user_gets_wrong(tmp_path):
     assert found == [(str(first + place), kind) for place, kind in enumerate(MISUSED.values())], (
         done.stdout + done.stderr
     )
+
+
+def test_mutation_testing_names_modules_and_tests_that_there_are():
+    for module, tests in runpy.run_path(str(ROOT / "tests/mutants.py"))["CORE"].items():
+        room, name = module.split("/")
+        files = [f"tests/{test}" for test in tests or (f"{room}/test_{name}.py",)]
+        missing = [file for file in (f"kit/{module}.py", *files) if not (ROOT / file).is_file()]
+        assert not missing, missing

@@ -122,7 +122,7 @@ def table(rows: list[Row], families: int) -> str:
         f"{MADE_OF[0]} × {MADE_OF[1]} frames (batch × length) of {N_MELS} mels, and compared with PyTorch on "
         f"{batches}. The difference is the largest of any logit, relative to the largest logit where that is above 1.",
         "",
-        f"{len(rows)} of {families} families were tried: {len(rows) - refused} can be exported, {refused} can't.",
+        f"{len(rows)} of these {families} families were tried: {len(rows) - refused} can be exported, {refused} can't.",
         "",
         "| family | net | exports | difference | why |",
         "|---|---|---|---|---|",

@@ -19,9 +19,10 @@ def sign_flip_p(contributions: np.ndarray, seed: int = 0) -> float:
 
     Exact up to 15 clusters that contribute; above, from 16,384 random sign vectors, the given one among them.
     """
-    contributions = contributions[contributions != 0]  # of either sign the same
+    rounding = 1e-12 * np.abs(contributions).sum()  # what sums of other order differ by
+    contributions = contributions[np.abs(contributions) > rounding]  # a contribution of 0 is the same of either sign
     n, observed = len(contributions), abs(contributions.sum())
-    least = observed - 1e-12 * np.abs(contributions).sum()  # sums of other order differ by rounding
+    least = observed - rounding
     half = 2 ** max(0, n - 1)  # a sign vector and its opposite sum to the same distance
     exact = half <= FLIPS
     rng, n_flips, reached = np.random.default_rng(seed), half if exact else FLIPS - 1, 0

@@ -1,7 +1,6 @@
 """Who calls in recordings with boxes: species and their bands, calls to hear, and false alarms beside right ones."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -103,7 +102,7 @@ def listening(table: pd.DataFrame) -> "HTML":
 
 def _heard_at(run: Run, store: Store, row: int, number: int) -> float:
     """The middle (s) of the frame where the net that held the recording out gives a class its highest probability."""
-    model, _ = load_model(Path(str(run.folder)) / f"fold{run.oof['fold'][row]}" / "best.pt")
+    model, _ = load_model(run.folder / f"fold{run.oof['fold'][row]}" / "best.pt")  # pyrefly: ignore[unsupported-operation]
     place = int(np.flatnonzero(store.index["id"] == run.oof["id"][row])[0])
     probability = framewise_probability(model, store, place)
     edges = frame_edges(len(probability), int(store.index["frames"].iat[place]))

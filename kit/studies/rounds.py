@@ -87,7 +87,8 @@ def run_rounds(
     part = student.pseudo if isinstance(student.pseudo, SoftLabels) else SoftLabels("")
     for number, of_round in enumerate(powers[:most], 1):
         labels = make_soft_labels(
-            [str(run.folder) for run in runs], store, Path(out) / "soft", power=of_round, floor=floor, least=least
+            [run.folder for run in runs],  # pyrefly: ignore[bad-argument-type]
+            store, Path(out) / "soft", power=of_round, floor=floor, least=least
         )  # fmt: skip
         experiment = student.but(name=f"{student.name}-round{number}", pseudo=replace(part, file=str(labels)))
         runs = crossval(experiment, competition, out, cache=cache, **training)

@@ -13,8 +13,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
-
 from kit import (
     BCE,
     AMSoftmax,
@@ -32,6 +30,7 @@ from kit import (
 )
 from kit.atomic import replacing
 from kit.results.ledger import to_markdown
+from kit.results.reading import compare_reading
 
 READING = """Scores are out of fold, the mean over seeds. Δ is the difference from the first row on the same rows,
 with its 95 % interval, not corrected; p is corrected for the table's comparisons (Holm), and the verdict follows it.
@@ -90,23 +89,8 @@ def measured(folder: Path, tables: dict[str, list[Experiment]], seeds: Sequence[
         loop, folds = group[0].loop, group[0].folds.n
         pieces.append(f"## {title}\n\n{competition.metric}, {folds} folds, {len(seeds)} seeds, {loop.epochs} epochs of "
                       f"{loop.epoch_steps} updates, {len(competition.train)} training rows.\n")  # fmt: skip
-        pieces.append(to_markdown(readable(table)) + "\n")
+        pieces.append(to_markdown(compare_reading(table)) + "\n")
     return "\n".join(pieces)
-
-
-def readable(table: pd.DataFrame) -> pd.DataFrame:
-    """What `compare` gives, as one reads it: a row an experiment, the first without a difference."""
-    gaps = [f"{row.delta:+.3f} [{row.low:+.3f}, {row.high:+.3f}]" for row in table.itertuples()]
-    others = table["low"].notna()
-    return pd.DataFrame(
-        {
-            "experiment": table["name"],
-            "score": [f"{score:.3f}" for score in table["score"]],
-            "Δ and its 95 % interval": pd.Series(gaps).where(others, "the baseline"),
-            "p, corrected": [f"{p:.3f}" if known else "" for p, known in zip(table["p_holm"], others, strict=True)],
-            "verdict": table["verdict"],
-        }
-    )
 
 
 def main(arguments: list[str] | None = None) -> None:

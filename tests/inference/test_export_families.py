@@ -73,7 +73,7 @@ def test_a_graph_is_compared(monkeypatch):
 def test_the_page_by_hand():
     rows = [Row("vit", "b", 2e-7), Row("cpu", "a", reason="PyTorch can't | export this net: why")]
     page = table(rows, 3)
-    assert "2 of 3 families were tried: 1 can be exported, 1 can't." in page
+    assert "2 of these 3 families were tried: 1 can be exported, 1 can't." in page
     assert page.endswith(
         "|---|---|---|---|---|\n| cpu | a | no |  | PyTorch can't \\| export this net: why |\n"
         "| vit | b | yes | 2.0e-07 |  |\n"

@@ -11,9 +11,11 @@ import pandas as pd
 import pytest
 import torch
 
+from kit import preset
 from kit.data.features import LogMel
 from kit.results import figures
 from kit.results.figures.style import COLORS, PLACES
+from kit.studies.mixup_trial import mixups
 from kit.training.runs import Run
 
 ROOT = Path(__file__).parents[2]
@@ -94,10 +96,17 @@ def test_a_run_has_its_colour_whatever_stands_beside_it():
     assert figures.run_styles(["a", "a"]).keys() == {"a"}
 
 
-@pytest.mark.parametrize("number", ["02", "03", "04"])
-def test_each_run_of_a_notebook_has_a_colour_of_its_own(number):
+def named_in(number):
     (path,) = (ROOT / "notebooks").glob(f"{number}_*.ipynb")
-    names = set(re.findall(r'\bname=\\"([^"\\]+)\\"', path.read_text(encoding="utf-8"))) & set(PLACES)
+    return set(re.findall(r'\bname=\\"([^"\\]+)\\"', path.read_text(encoding="utf-8"))) & set(PLACES)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [named_in("02"), named_in("03"), {experiment.name for experiment in mixups(preset("demo"), has_audio=True)}],
+    ids=["02", "03", "04"],
+)
+def test_each_run_of_a_notebook_has_a_colour_of_its_own(names):
     assert names and len({PLACES[name] for name in names}) == len(names)
 
 

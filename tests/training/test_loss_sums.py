@@ -88,7 +88,7 @@ def test_frames_are_asked_for_wherever_the_loss_stands():
 def test_a_nets_frames_are_those_that_it_classifies():
     net, mel = SED.make(24, 3, 32).eval(), torch.randn(2, 32, 24)
     mask = torch.arange(32) < torch.tensor([[32], [20]])
-    logits, z, frames = net(mel, mask, None, True)
+    logits, z, frames, _ = net(mel, mask, None, True)
     torch.testing.assert_close((logits, z), net(mel, mask))
     torch.testing.assert_close(frames, net.framewise(mel, mask))
     assert (frames[1, 20:] == -torch.inf).all() and frames[0].isfinite().all() and frames[1, :20].isfinite().all()
