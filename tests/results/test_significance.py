@@ -14,9 +14,7 @@ def test_sign_flips_by_hand():
     assert sign_flip_p(np.array([3.0, 2.0, -1.0])) == 4 / 8  # ±6 and ±4 reach 4
     assert sign_flip_p(np.zeros(4)) == 1
     assert sign_flip_p(np.array([0.1, 0.2, -0.3])) == 1  # a sum of 0 but for rounding
-    many = np.random.default_rng(0).normal(
-        0.2, 1, 30
-    )  # too many to try every vector
+    many = np.random.default_rng(0).normal(0.2, 1, 30)  # too many to try every vector
     assert sign_flip_p(np.append(many, 1e-17)) == sign_flip_p(np.append(many, 0.0)) == sign_flip_p(many)
 
 
